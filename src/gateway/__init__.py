@@ -1,0 +1,1 @@
+"""The request path: the single way in to both backends."""
