@@ -1,0 +1,1 @@
+"""The platform's AWS: what stands in the account, and how a process reaches it."""
