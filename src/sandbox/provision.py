@@ -1,0 +1,115 @@
+"""Creates in an account what `llmplatform.aws.tables` says stands there.
+
+For the sandbox: a real account gets the same things from infrastructure as code. Everything may be there
+already, from a run before or from another process that is doing this now. Tenants are seeded elsewhere.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import aioboto3
+
+from llmplatform.aws.tables import BUCKETS, LOG_GROUPS, STREAMS, TABLES, Bucket, LogGroup, Stream, Table
+from sandbox.emulator import ACCOUNT_ID, REGION
+
+if TYPE_CHECKING:  # the stubs are installed for checking only
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodb.type_defs import KeySchemaElementTypeDef
+    from types_aiobotocore_kinesis import KinesisClient
+    from types_aiobotocore_logs import CloudWatchLogsClient
+    from types_aiobotocore_s3 import S3Client
+
+
+async def provision(session: aioboto3.Session, *, endpoint_url: str | None = None) -> None:
+    """Create every table, stream, log group and bucket; returns when all can be used.
+
+    `endpoint_url` for an emulator that the environment does not name.
+    """
+    async with (
+        session.client("dynamodb", endpoint_url=endpoint_url) as dynamodb,
+        session.client("kinesis", endpoint_url=endpoint_url) as kinesis,
+        session.client("logs", endpoint_url=endpoint_url) as logs,
+        session.client("s3", endpoint_url=endpoint_url) as s3,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for table in TABLES:
+            tasks.create_task(create_table(dynamodb, table))
+        for stream in STREAMS:
+            tasks.create_task(create_stream(kinesis, stream))
+        for group in LOG_GROUPS:
+            tasks.create_task(create_log_group(logs, group))
+        for bucket in BUCKETS:
+            tasks.create_task(create_bucket(s3, bucket))
+
+
+async def create_table(dynamodb: "DynamoDBClient", table: Table) -> None:
+    """Create a table with its indexes, active, and with its time to live."""
+    with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
+        await dynamodb.create_table(
+            TableName=table.name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": key.name, "AttributeType": key.type} for key in table.key_attributes
+            ],
+            KeySchema=_key_schema(table.partition_key.name, table.sort_key.name),
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": index.name,
+                    "KeySchema": _key_schema(index.partition_key.name, index.sort_key.name),
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+                for index in table.indexes
+            ],
+        )
+    await dynamodb.get_waiter("table_exists").wait(
+        TableName=table.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    # Asked first: enabling what is enabled is an error.
+    ttl = await dynamodb.describe_time_to_live(TableName=table.name)
+    if ttl["TimeToLiveDescription"].get("TimeToLiveStatus") not in {"ENABLED", "ENABLING"}:
+        await dynamodb.update_time_to_live(
+            TableName=table.name,
+            TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl_attribute},
+        )
+
+
+async def create_stream(kinesis: "KinesisClient", stream: Stream) -> None:
+    """Create a stream on demand, active, with its retention and its key."""
+    with contextlib.suppress(kinesis.exceptions.ResourceInUseException):
+        await kinesis.create_stream(StreamName=stream.name, StreamModeDetails={"StreamMode": "ON_DEMAND"})
+    exists = kinesis.get_waiter("stream_exists")
+    await exists.wait(StreamName=stream.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    known = await kinesis.describe_stream_summary(StreamName=stream.name)
+    summary = known["StreamDescriptionSummary"]
+    if summary["RetentionPeriodHours"] < stream.retention_h:
+        await kinesis.increase_stream_retention_period(
+            StreamName=stream.name, RetentionPeriodHours=stream.retention_h
+        )
+    if summary.get("EncryptionType", "NONE") == "NONE":
+        await kinesis.start_stream_encryption(
+            StreamName=stream.name, EncryptionType="KMS", KeyId=stream.kms_key
+        )
+    await exists.wait(StreamName=stream.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+async def create_log_group(logs: "CloudWatchLogsClient", group: LogGroup) -> None:
+    """Create a log group with its retention."""
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        await logs.create_log_group(logGroupName=group.name)
+    await logs.put_retention_policy(logGroupName=group.name, retentionInDays=group.retention_days)
+
+
+async def create_bucket(s3: "S3Client", bucket: Bucket) -> None:
+    """Create a bucket of the sandbox's account and region, versioned."""
+    name = bucket.name(ACCOUNT_ID, REGION)
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
+        await s3.create_bucket(Bucket=name)
+    await s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _key_schema(partition_key: str, sort_key: str) -> "list[KeySchemaElementTypeDef]":
+    return [
+        {"AttributeName": partition_key, "KeyType": "HASH"},
+        {"AttributeName": sort_key, "KeyType": "RANGE"},
+    ]

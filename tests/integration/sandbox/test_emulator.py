@@ -1,0 +1,234 @@
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aioboto3
+import boto3
+import pytest
+import pytest_asyncio
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
+
+from llmplatform.aws.tables import BUCKETS, EVAL_STREAM, LOG_GROUPS, REQUEST_LEDGER
+from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, EmulatorError
+from sandbox.provision import provision
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+
+
+def session_for_tests() -> aioboto3.Session:
+    return aioboto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+
+
+def boto3_client(service: str, aws: Emulator) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=aws.url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", name="aws")
+async def provisioned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
+    async with Emulator(tmp_path_factory.mktemp("state")) as aws:
+        await provision(session_for_tests(), endpoint_url=aws.url)
+        yield aws
+
+
+async def test_ledger_is_active_with_its_keys_index_and_time_to_live(aws: Emulator) -> None:
+    dynamodb = boto3_client("dynamodb", aws)
+    table = dynamodb.describe_table(TableName=REQUEST_LEDGER.name)["Table"]
+    assert table["TableStatus"] == "ACTIVE"
+    assert table["KeySchema"] == [
+        {"AttributeName": "tenant_hour_shard", "KeyType": "HASH"},
+        {"AttributeName": "request_id", "KeyType": "RANGE"},
+    ]
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], index["Projection"]) == ("by-trace", {"ProjectionType": "ALL"})
+    ttl = dynamodb.describe_time_to_live(TableName=REQUEST_LEDGER.name)["TimeToLiveDescription"]
+    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+async def test_a_row_is_found_by_its_trace(aws: Emulator) -> None:
+    dynamodb = boto3_client("dynamodb", aws)
+    row = {
+        "tenant_hour_shard": {"S": "acme#2026-11-23T10#3"},
+        "request_id": {"S": "r-1"},
+        "trace_id": {"S": "t-1"},
+        "outcome": {"S": "completed"},
+    }
+    written = dynamodb.batch_write_item(RequestItems={REQUEST_LEDGER.name: [{"PutRequest": {"Item": row}}]})
+    assert not written["UnprocessedItems"]
+    found = dynamodb.query(
+        TableName=REQUEST_LEDGER.name,
+        IndexName="by-trace",
+        KeyConditionExpression="trace_id = :t",
+        ExpressionAttributeValues={":t": {"S": "t-1"}},
+    )
+    assert found["Items"] == [row]
+
+
+async def test_stream_keeps_a_week_encrypted_and_gives_back_what_was_put(aws: Emulator) -> None:
+    kinesis = boto3_client("kinesis", aws)
+    summary = kinesis.describe_stream_summary(StreamName=EVAL_STREAM.name)["StreamDescriptionSummary"]
+    assert (summary["StreamStatus"], summary["RetentionPeriodHours"]) == ("ACTIVE", 168)
+    assert (summary["EncryptionType"], summary["StreamModeDetails"]["StreamMode"]) == ("KMS", "ON_DEMAND")
+    put = kinesis.put_records(
+        StreamName=EVAL_STREAM.name,
+        Records=[{"Data": f"sample {n}".encode(), "PartitionKey": str(n)} for n in range(20)],
+    )
+    assert put["FailedRecordCount"] == 0
+    got = set()
+    for shard in kinesis.list_shards(StreamName=EVAL_STREAM.name)["Shards"]:
+        iterator = kinesis.get_shard_iterator(
+            StreamName=EVAL_STREAM.name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        got |= {record["Data"] for record in kinesis.get_records(ShardIterator=iterator)["Records"]}
+    assert got == {f"sample {n}".encode() for n in range(20)}
+
+
+async def test_log_groups_forget_when_they_should(aws: Emulator) -> None:
+    groups = boto3_client("logs", aws).describe_log_groups(logGroupNamePrefix="/llm-platform/")["logGroups"]
+    assert {group["logGroupName"]: group["retentionInDays"] for group in groups} == {
+        group.name: group.retention_days for group in LOG_GROUPS
+    }
+
+
+async def test_history_bucket_takes_objects_and_keeps_versions(aws: Emulator) -> None:
+    s3 = boto3_client("s3", aws)
+    name = BUCKETS[0].name(ACCOUNT_ID, REGION)
+    s3.put_object(Bucket=name, Key="date=2026-11-23/part", Body=b"rows")
+    assert s3.get_object(Bucket=name, Key="date=2026-11-23/part")["Body"].read() == b"rows"
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+
+
+async def test_parameters_by_path_come_in_pages_and_all_of_them(aws: Emulator) -> None:
+    ssm = boto3_client("ssm", aws)
+    names = {f"/llm-platform/tenant-{n:02}/policy" for n in range(23)}
+    for name in names:
+        ssm.put_parameter(Name=name, Value="{}", Type="String")
+    pages = list(ssm.get_paginator("get_parameters_by_path").paginate(Path="/llm-platform/", Recursive=True))
+    assert len(pages) == 3
+    assert {parameter["Name"] for page in pages for parameter in page["Parameters"]} == names
+
+
+async def test_provisioning_again_changes_nothing_and_loses_nothing(aws: Emulator) -> None:
+    dynamodb = boto3_client("dynamodb", aws)
+    item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-2"}}
+    dynamodb.put_item(TableName=REQUEST_LEDGER.name, Item=item)
+    await provision(session_for_tests(), endpoint_url=aws.url)
+    assert dynamodb.get_item(TableName=REQUEST_LEDGER.name, Key=item)["Item"] == item
+
+
+async def test_its_own_alarm_evaluation_is_off(aws: Emulator) -> None:
+    cloudwatch = boto3_client("cloudwatch", aws)
+    cloudwatch.put_metric_alarm(
+        AlarmName="loud",
+        Namespace="Test",
+        MetricName="requests",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.put_metric_data(Namespace="Test", MetricData=[{"MetricName": "requests", "Value": 100}])
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=["loud"])["MetricAlarms"]
+    assert alarm["StateValue"] == "INSUFFICIENT_DATA"
+
+
+async def test_after_a_crash_it_is_back_at_the_same_address_and_empty(tmp_path: Path) -> None:
+    async with Emulator(tmp_path) as aws:
+        url = aws.url
+        boto3_client("ssm", aws).put_parameter(Name="/a", Value="1", Type="String")
+        await aws.kill()
+        assert aws.pid is None
+        with pytest.raises(EndpointConnectionError):
+            boto3_client("ssm", aws).get_parameter(Name="/a")
+        await aws.start()
+        assert aws.url == url
+        assert boto3_client("ssm", aws).describe_parameters()["Parameters"] == []
+
+
+async def test_with_persist_an_orderly_stop_keeps_tables_and_rows(tmp_path: Path) -> None:
+    item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-3"}}
+    async with Emulator(tmp_path, persist=True) as aws:
+        await provision(session_for_tests(), endpoint_url=aws.url)
+        boto3_client("dynamodb", aws).put_item(TableName=REQUEST_LEDGER.name, Item=item)
+    async with Emulator(tmp_path, persist=True) as aws:
+        dynamodb = boto3_client("dynamodb", aws)
+        assert dynamodb.get_item(TableName=REQUEST_LEDGER.name, Key=item)["Item"] == item
+
+
+async def test_it_does_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, pathlib, sys\n"
+        "from sandbox.emulator import Emulator\n"
+        "async def main():\n"
+        "    async with Emulator(pathlib.Path(sys.argv[1])) as aws:\n"
+        "        print(aws.pid, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(tmp_path)), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(10):
+        while is_running(pid):  # noqa: ASYNC110  # nobody tells us when another's child ends
+            await asyncio.sleep(0.05)
+
+
+async def test_a_start_that_fails_says_what_the_log_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "broken"
+    (home / "bin").mkdir(parents=True)
+    python = home / "bin" / "python"
+    python.write_text("#!/bin/sh\necho the disk is full >&2\nexit 3\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("LLM_PLATFORM_EMULATOR", str(home))
+    with pytest.raises(EmulatorError, match="the disk is full"):
+        await Emulator(tmp_path / "state").start()
+
+
+async def test_a_start_that_hangs_ends_at_its_deadline_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "slow"
+    (home / "bin").mkdir(parents=True)
+    python = home / "bin" / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("LLM_PLATFORM_EMULATOR", str(home))
+    with pytest.raises(EmulatorError, match=r"not ready within 0\.5 s"):
+        await Emulator(tmp_path / "state", ready_within_s=0.5).start()
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+async def test_a_missing_emulator_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_PLATFORM_EMULATOR", str(tmp_path))
+    with pytest.raises(EmulatorError, match="make env"):
+        await Emulator(tmp_path / "state").start()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be reaped."""
+    try:
+        os.kill(pid, signal.SIG_DFL)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
