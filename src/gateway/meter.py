@@ -1,0 +1,130 @@
+"""What one reply amounts to, read off its events as they pass. Pure: clock readings are handed in.
+
+The first *content* delta (text, reasoning, tool input) is the first token; a role preamble, a usage report
+or a note is not. Usage figures replace one another field by field and are never added.
+"""
+
+from collections.abc import Sequence
+
+from gateway.chat import (
+    BackendNote,
+    ChatEvent,
+    EventSkipped,
+    Finished,
+    ReasoningDelta,
+    StreamFailed,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageReported,
+)
+from llmplatform.errors import BackendFault
+from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
+
+
+class ReplyMeter:
+    """Watches the events of one backend call.
+
+    With `keep_text` the answer's text is kept, for a sample or an opted-in content log; without it only
+    its length is.
+    """
+
+    __slots__ = (
+        "_text",
+        "content_bytes",
+        "content_events",
+        "fault",
+        "finish_reason",
+        "first_content_ns",
+        "first_event_ns",
+        "last_event_ns",
+        "service_tier",
+        "skipped_events",
+        "upstream_latency_ms",
+        "usage",
+        "usage_final",
+    )
+
+    def __init__(self, *, keep_text: bool = False) -> None:
+        self._text: list[str] | None = [] if keep_text else None
+        self.content_bytes = 0
+        """UTF-8 bytes generated so far, tool arguments included: the base of an estimate."""
+        self.content_events = 0
+        self.first_event_ns: int | None = None
+        self.first_content_ns: int | None = None
+        self.last_event_ns: int | None = None
+        self.finish_reason: str | None = None
+        self.skipped_events = 0
+        self.service_tier: str | None = None
+        self.upstream_latency_ms: int | None = None
+        self.usage: TokenUsage = NO_USAGE
+        self.usage_final = False
+        self.fault: BackendFault | None = None
+
+    def observe(self, events: Sequence[ChatEvent], now_ns: int) -> None:
+        """Take in what one read brought, at monotonic time `now_ns`."""
+        if self.first_event_ns is None:
+            self.first_event_ns = now_ns
+        self.last_event_ns = now_ns
+        for event in events:
+            match event:
+                case TextDelta(text) | ReasoningDelta(text):
+                    self._content(text, now_ns, keep=type(event) is TextDelta)
+                case ToolCallDelta(_, arguments):
+                    self._content(arguments, now_ns, keep=True)
+                case ToolCallStarted(_, _, name):
+                    self._content(name, now_ns, keep=True)
+                case UsageReported(usage, final):
+                    self.usage = self.usage.merged(usage)
+                    self.usage_final = self.usage_final or final
+                case Finished(reason, _):
+                    self.finish_reason = reason.value
+                case BackendNote(latency_ms, service_tier):
+                    self.upstream_latency_ms = (
+                        latency_ms if latency_ms is not None else self.upstream_latency_ms
+                    )
+                    self.service_tier = service_tier or self.service_tier
+                case EventSkipped():
+                    self.skipped_events += 1
+                case StreamFailed(fault):
+                    self.fault = fault
+
+    @property
+    def text(self) -> str | None:
+        """The answer so far, tool calls written out; None unless it was asked to be kept."""
+        return None if self._text is None else "".join(self._text)
+
+    def settle(
+        self, *, drained: bool, prompt_estimate: int | None, bytes_per_token: float
+    ) -> tuple[TokenUsage, UsageSource]:
+        """The usage of a reply that is over, and where it came from.
+
+        A reply that told its usage is believed. One that was cut is estimated: running counts first, then
+        our own count of the prompt, and the length of what was generated. Each figure that the backend
+        gave stays. The label is that of the weakest figure used.
+        """
+        if self.usage_final and self.usage.output_tokens is not None:
+            if self.usage.input_tokens is not None:
+                return self.usage, UsageSource.DRAINED if drained else UsageSource.REPORTED
+            estimate = TokenUsage(input_tokens=prompt_estimate)
+            return estimate.merged(self.usage), _estimated_if(
+                prompt_estimate is not None, UsageSource.REPORTED
+            )
+        if self.usage.input_tokens is not None and self.usage.output_tokens is not None:
+            return self.usage, UsageSource.CONTINUOUS
+        generated = -(-self.content_bytes // bytes_per_token) if self.content_bytes else 0
+        estimate = TokenUsage(input_tokens=prompt_estimate, output_tokens=int(generated))
+        merged = estimate.merged(self.usage)
+        return merged, UsageSource.ESTIMATED if merged.input_tokens is not None else UsageSource.UNKNOWN
+
+    def _content(self, text: str, now_ns: int, *, keep: bool) -> None:
+        if self.first_content_ns is None:
+            self.first_content_ns = now_ns
+        self.content_events += 1
+        self.content_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if keep and self._text is not None:
+            self._text.append(text)
+
+
+def _estimated_if(estimated: bool, otherwise: UsageSource) -> UsageSource:  # noqa: FBT001
+    return UsageSource.ESTIMATED if estimated else otherwise
