@@ -68,7 +68,8 @@ class SseDecoder:
                 self._add_data(line[6:] if line.startswith(b"data: ") else line[5:])
             else:
                 self._take_other(line)
-        self._hold(tail)
+        if tail:
+            self._hold(tail)
         return events
 
     def finish(self) -> bool:
