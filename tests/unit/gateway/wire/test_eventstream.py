@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpus.make_eventstream import (
@@ -125,6 +125,7 @@ def test_a_flipped_bit_never_makes_another_frame(recorded: Path) -> None:
                 decoder.feed(bytes(damaged))
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_decodes_the_same_in_any_chunks(data: st.DataObject) -> None:
     stream, frames, _ = whole(data.draw(st.sampled_from(RECORDED)))
@@ -133,6 +134,7 @@ def test_decodes_the_same_in_any_chunks(data: st.DataObject) -> None:
     assert decode(*(stream[a:b] for a, b in pairwise(edges))) == frames
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([":message-type", ":event-type", ":content-type", "other"]), st.text(max_size=40)
@@ -147,6 +149,7 @@ def test_any_frame_decodes_as_botocore_decodes_it(headers: dict[str, str], paylo
     assert (as_dict(frame.headers), frame.payload) == (expected, expected_payload)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_noise_is_corrupt_or_unfinished_and_never_a_frame(noise: bytes) -> None:
     decoder = FrameDecoder()

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.wire.jsonlines import JsonLinesDecoder
@@ -31,6 +31,7 @@ def test_white_space_around_lines_and_empty_lines_are_dropped() -> None:
     assert decode(b'\r\n{"a": 1}\r\n\r\n \n  {"b": 2} \n') == [b'{"a": 1}', b'{"b": 2}']
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=10))
 def test_any_stream_in_any_chunks_gives_the_same_lines(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]

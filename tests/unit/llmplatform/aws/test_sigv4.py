@@ -8,7 +8,7 @@ import pytest
 from botocore import credentials as botocore_credentials
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llmplatform.aws.sigv4 import Credentials, Signer
@@ -86,6 +86,7 @@ requests = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(requests)
 @example(Request(path=f"/model/{quote(PROFILE_ARN, safe='')}/converse-stream"))
 @example(
