@@ -1,0 +1,1 @@
+"""What every process of the platform does the same way: logging, tracing, shutting down."""
