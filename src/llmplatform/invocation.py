@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from llmplatform.ids import UNKNOWN
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
 
@@ -109,6 +110,19 @@ class InvocationRecord:
     ttft_objective_ms: int | None = None
     latency_objective_ms: int | None = None
     client_metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def served_by(self) -> tuple[str, str, str | None]:
+        """The (model_id, endpoint_type, endpoint_name) that the request counts for.
+
+        That which answered; where none did, the last one tried; where none was tried, what was asked for.
+        """
+        if self.model_id is not None:
+            return self.model_id, self.endpoint_type or UNKNOWN, self.endpoint_name
+        if self.attempts:
+            last = self.attempts[-1]
+            return last.model_id, last.endpoint_type, last.endpoint_name
+        return self.requested_model_id or UNKNOWN, self.endpoint_type or UNKNOWN, self.endpoint_name
 
     @property
     def failed(self) -> bool:

@@ -1,0 +1,162 @@
+"""The metric table: every CloudWatch metric in one place, with unit, resolution, dimensions and meaning.
+
+Publishers take names, units and dimension sets from here; panels and alarms name metrics from here. A value
+that is unknown is not published: a missing datapoint is not a zero. How a line is written is in `emf`.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Unit = Literal["Count", "Milliseconds", "Seconds", "Count/Second", "Percent", "None"]
+Resolution = Literal[1, 60]
+
+INFERENCE: Final = "LLMPlatform/Inference"
+PIPELINE: Final = "LLMPlatform/Pipeline"
+
+HIGH: Final = 1
+STANDARD: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. Each of its dimension sets is a series of its own, and is billed as one."""
+
+    name: str
+    unit: Unit
+    resolution_s: Resolution
+    namespace: str
+    dimension_sets: tuple[tuple[str, ...], ...]
+    publisher: str
+    meaning: str
+
+
+# Percentiles cannot be added up across series, so each view that shows one has its own set.
+_BY_MODEL: Final = ("model_id", "endpoint_type")
+REQUEST_SETS: Final = (("tenant_id", *_BY_MODEL), ("tenant_id",), _BY_MODEL, ("endpoint_name",))
+# Outcomes are four; a set with tenant, model and outcome together would multiply the largest one by them.
+OUTCOME_SETS: Final = (("tenant_id", "outcome"), (*_BY_MODEL, "outcome"))
+
+
+def _inference(
+    name: str,
+    unit: Unit,
+    meaning: str,
+    *,
+    resolution_s: Resolution = STANDARD,
+    dimension_sets: tuple[tuple[str, ...], ...] = REQUEST_SETS,
+) -> Metric:
+    return Metric(name, unit, resolution_s, INFERENCE, dimension_sets, "gateway", meaning)
+
+
+def _pipeline(name: str, unit: Unit, dimension: str, meaning: str) -> Metric:
+    return Metric(name, unit, STANDARD, PIPELINE, ((dimension,),), "gateway", meaning)
+
+
+INPUT_TOKEN_COUNT: Final = _inference(
+    "input_token_count", "Count", "Tokens of the prompt, those read from and written to a cache included."
+)
+OUTPUT_TOKEN_COUNT: Final = _inference("output_token_count", "Count", "Tokens generated, reasoning included.")
+CACHE_READ_TOKEN_COUNT: Final = _inference(
+    "cache_read_token_count", "Count", "The part of input_token_count that was read from a cache."
+)
+CACHE_WRITE_TOKEN_COUNT: Final = _inference(
+    "cache_write_token_count", "Count", "The part of input_token_count that was written to a cache."
+)
+TIME_TO_FIRST_TOKEN: Final = _inference(
+    "time_to_first_token",
+    "Milliseconds",
+    "From the request's arrival to the first content delta of a stream.",
+    resolution_s=HIGH,
+)
+TOTAL_LATENCY: Final = _inference(
+    "total_latency",
+    "Milliseconds",
+    "From arrival to the end of the reply, of completed requests: a refusal in 1 ms is not a fast answer.",
+    resolution_s=HIGH,
+)
+OUTPUT_TOKENS_PER_SECOND: Final = _inference(
+    "output_tokens_per_second", "Count/Second", "Speed of one stream after its first token."
+)
+GATEWAY_OVERHEAD: Final = _inference(
+    "gateway_overhead", "Milliseconds", "Time that the gateway added before and at the first token."
+)
+REQUEST_COUNT: Final = _inference(
+    "request_count",
+    "Count",
+    "Requests, whatever became of them; with dimension outcome, by what became of them.",
+    dimension_sets=REQUEST_SETS + OUTCOME_SETS,
+)
+REQUEST_FAILED: Final = _inference(
+    "request_failed",
+    "Count",
+    "0 or 1: the platform failed the tenant (backend fault or a 5xx of ours). Its average is the error rate.",
+)
+TTFT_SLOW: Final = _inference(
+    "ttft_slow", "Count", "0 or 1: the first token came later than the tenant's p99 objective."
+)
+TRACE_PROPAGATED: Final = _inference(
+    "trace_propagated",
+    "Count",
+    "0 or 1: the trace began with the client, which sent a traceparent or x-trace-id; 0 is minted here.",
+)
+TOKEN_COUNT_DIFFERENCE: Final = _inference(
+    "token_count_difference",
+    "Percent",
+    "Our own count of the prompt over the backend's, minus one; only where the backend reported one and ours "
+    "came from the model's tokenizer.",
+    dimension_sets=(_BY_MODEL,),
+)
+EVENTS_SKIPPED: Final = _inference(
+    "events_skipped",
+    "Count",
+    "Stream events of a type that we do not know, in replies that had some; no datapoint means none.",
+    dimension_sets=(_BY_MODEL,),
+)
+
+SINK_DROPPED: Final = _pipeline(
+    "sink_dropped", "Count", "sink", "Items lost for good since the last report, by sink."
+)
+SINK_PENDING: Final = _pipeline(
+    "sink_pending", "Count", "sink", "Items taken and not yet delivered, by sink."
+)
+AVAILABILITY: Final = _pipeline(
+    "availability", "Count", "component", "0 or 1, once a minute: the component is ready to work."
+)
+POLICY_AGE_SECONDS: Final = _pipeline(
+    "policy_age_seconds", "Seconds", "component", "Age of the oldest tenant policy that is being applied."
+)
+TOKENIZER_MISSING: Final = _pipeline(
+    "tokenizer_missing", "Count", "component", "Catalogue models whose tokenizer is not on this machine."
+)
+TELEMETRY_FAULTS: Final = _pipeline(
+    "telemetry_faults",
+    "Count",
+    "component",
+    "Signals that could not be made from a record since the last report.",
+)
+
+INFERENCE_METRICS: Final = (
+    REQUEST_COUNT,
+    REQUEST_FAILED,
+    TRACE_PROPAGATED,
+    TOTAL_LATENCY,
+    TIME_TO_FIRST_TOKEN,
+    TTFT_SLOW,
+    INPUT_TOKEN_COUNT,
+    OUTPUT_TOKEN_COUNT,
+    CACHE_READ_TOKEN_COUNT,
+    CACHE_WRITE_TOKEN_COUNT,
+    OUTPUT_TOKENS_PER_SECOND,
+    GATEWAY_OVERHEAD,
+    TOKEN_COUNT_DIFFERENCE,
+    EVENTS_SKIPPED,
+)
+PIPELINE_METRICS: Final = (
+    SINK_DROPPED,
+    SINK_PENDING,
+    AVAILABILITY,
+    POLICY_AGE_SECONDS,
+    TOKENIZER_MISSING,
+    TELEMETRY_FAULTS,
+)
+METRICS: Final = {(metric.namespace, metric.name): metric for metric in INFERENCE_METRICS + PIPELINE_METRICS}

@@ -1,0 +1,238 @@
+"""The sample event: what the gateway hands to evaluation about one request, and how a prompt is rendered.
+
+One event per chosen request, JSON with a `schema_version`, on the stream `llm-eval-stream`. How much
+content it holds is the tenant's policy, applied here and nowhere else. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from itertools import islice
+from typing import Final, Literal
+
+import msgspec
+
+from llmplatform import ids
+from llmplatform.errors import TelemetryFault
+from llmplatform.invocation import InvocationContent, InvocationRecord
+from llmplatform.policy import ContentMode, TenantPolicy
+from llmplatform.redaction import safe_label
+
+SCHEMA_VERSION: Final = 1
+
+# A Kinesis record with its partition key is at most 1 MiB.
+MAX_EVENT_BYTES: Final = 1_000_000
+# What `full` means before the byte limit says otherwise.
+MAX_FULL_CHARS: Final = 400_000
+# OpenAI's own limits on a request's metadata.
+MAX_METADATA_PAIRS: Final = 16
+MAX_METADATA_NAME_CHARS: Final = 64
+MAX_METADATA_VALUE_CHARS: Final = 512
+
+Withheld = Literal["hash_only", "kms_key"]
+Turns = Sequence[tuple[str, str]]
+"""(role, text) of each turn of a conversation."""
+
+_TURN_GAP: Final = "\n\n"
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """Content under a tenant's own key: AWS Encryption SDK, context tenant and request."""
+
+    kms_key: str
+    ciphertext: str
+    """Base64."""
+
+
+class SampleEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One sampled request. Fields that are unknown are absent; a reader ignores fields it does not know."""
+
+    schema_version: int
+    request_id: str
+    trace_id: str
+    """In the form of `x-trace-id`."""
+    span_id: str
+    tenant_id: str
+    model_id: str
+    endpoint_type: str
+    outcome: str
+    received_at: datetime
+    completed_at: datetime
+    sample_rate: float
+    """Each event stands for 1 / `sample_rate` requests."""
+    sample_reason: str
+    content_mode: str
+    content_withheld: Withheld | None = None
+    """Why there is no content: evaluation counts such an event as skipped."""
+    requested_model_id: str | None = None
+    backend_model_id: str | None = None
+    endpoint_name: str | None = None
+    finish_reason: str | None = None
+    prompt_sha256: str | None = None
+    """Of the whole prompt as rendered, whatever was cut from it here."""
+    prompt: str | None = None
+    prompt_truncated: bool = False
+    completion: str | None = None
+    completion_truncated: bool = False
+    reference: str | None = None
+    reference_truncated: bool = False
+    contexts: tuple[str, ...] = ()
+    contexts_truncated: bool = False
+    metadata: Mapping[str, str] = {}
+    enc: Envelope | None = None
+    usage: Mapping[str, int] = {}
+    usage_source: str = "unknown"
+    total_latency_ms: float | None = None
+    time_to_first_token_ms: float | None = None
+
+    def __repr__(self) -> str:
+        """Name the event without what was said in it."""
+        return f"SampleEvent(request_id={self.request_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as far as it may go, and whether that is less than all of it."""
+
+    text: str = field(repr=False)
+    truncated: bool = False
+
+
+def render_prompt(turns: Turns, max_chars: int | None = None) -> Text:
+    """A conversation as one text, `role: text` a turn, at most `max_chars` long.
+
+    Where it does not fit, the last user turn is kept first, then the other turns from the newest back, each
+    whole but the last one that gets in, which keeps its beginning.
+    """
+    blocks = [_well_formed(f"{role}: {text}") for role, text in turns]
+    if max_chars is None or sum(map(len, blocks)) + len(_TURN_GAP) * max(len(blocks) - 1, 0) <= max_chars:
+        return Text(_TURN_GAP.join(blocks))
+    asked = max((at for at, (role, _) in enumerate(turns) if role == "user"), default=len(turns) - 1)
+    newest_first = [asked, *(at for at in reversed(range(len(blocks))) if at != asked)]
+    kept: dict[int, str] = {}
+    left = max_chars
+    for at in newest_first:
+        left -= len(_TURN_GAP) if kept else 0
+        if left <= 0:
+            break
+        kept[at] = blocks[at][:left]
+        left -= len(blocks[at])
+    return Text(_TURN_GAP.join(kept[at] for at in sorted(kept)), truncated=True)
+
+
+def prompt_sha256(turns: Turns) -> str:
+    """SHA-256, in hex, of the whole prompt as `render_prompt` writes it."""
+    return sha256(render_prompt(turns).text.encode()).hexdigest()
+
+
+def cut(text: str, max_chars: int) -> Text:
+    """The beginning of a text."""
+    whole = _well_formed(text)
+    return Text(whole[:max_chars], truncated=len(whole) > max_chars)
+
+
+def withheld(policy: TenantPolicy) -> Withheld | None:
+    """Why no content of a tenant may leave the request path in the clear, or None where it may."""
+    if policy.content_mode is ContentMode.HASH_ONLY:
+        return "hash_only"
+    return "kms_key" if policy.kms_key is not None else None
+
+
+def encode_sample(record: InvocationRecord, policy: TenantPolicy, content: InvocationContent | None) -> bytes:
+    """The event of a sampled request, at most `MAX_EVENT_BYTES` long.
+
+    Content is as much as the policy allows. A tenant with a key of its own asks for content under that key
+    alone; until the event is encrypted (`enc`) it carries none, and says so in `content_withheld`.
+    """
+    reason = withheld(policy)
+    digest = record.prompt_sha256 or (prompt_sha256(content.messages) if content is not None else None)
+    if reason is not None or content is None:
+        return _ENCODER.encode(_event(record, policy, digest, {"content_withheld": reason}))
+    full = policy.content_mode is ContentMode.FULL
+    prompt_chars = MAX_FULL_CHARS if full else policy.max_prompt_chars
+    completion_chars = MAX_FULL_CHARS if full else policy.max_completion_chars
+    while True:
+        parts = _content_fields(record, content, prompt_chars, completion_chars)
+        encoded = _ENCODER.encode(_event(record, policy, digest, parts))
+        if len(encoded) <= MAX_EVENT_BYTES:
+            return encoded
+        prompt_chars, completion_chars = prompt_chars // 2, completion_chars // 2
+
+
+def decode_sample(data: bytes) -> SampleEvent:
+    """The event that a stream record holds. Raises TelemetryFault, which quotes nothing, when it is none."""
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TelemetryFault("not a sample event") from None
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(SampleEvent)
+
+
+def _event(
+    record: InvocationRecord, policy: TenantPolicy, digest: str | None, parts: Mapping[str, object]
+) -> SampleEvent:
+    model_id, endpoint_type, endpoint_name = record.served_by
+    fields: dict[str, object] = {
+        "schema_version": SCHEMA_VERSION,
+        "request_id": record.request_id,
+        "trace_id": ids.as_uuid(record.trace.trace_id),
+        "span_id": record.trace.span_id,
+        "tenant_id": record.tenant_id,
+        "model_id": model_id,
+        "endpoint_type": endpoint_type,
+        "endpoint_name": endpoint_name,
+        "outcome": record.outcome.value,
+        "received_at": record.received_at,
+        "completed_at": record.completed_at,
+        "sample_rate": record.sampled_rate,
+        "sample_reason": record.sample_reason or "rate",
+        "content_mode": policy.content_mode.value,
+        "requested_model_id": record.requested_model_id,
+        "backend_model_id": record.backend_model_id,
+        "finish_reason": record.finish_reason and safe_label(record.finish_reason),
+        "prompt_sha256": digest,
+        "usage": record.usage.known(),
+        "usage_source": record.usage_source.value,
+        "total_latency_ms": record.total_latency_ms,
+        "time_to_first_token_ms": record.time_to_first_token_ms,
+    }
+    return SampleEvent(**{**fields, **parts})  # type: ignore[arg-type]  # checked by the tests' round trip
+
+
+def _content_fields(
+    record: InvocationRecord, content: InvocationContent, prompt_chars: int, completion_chars: int
+) -> dict[str, object]:
+    """What was said, cut: contexts and reference count against the completion's limit."""
+    prompt = render_prompt(content.messages, prompt_chars)
+    completion = cut(content.completion, completion_chars)
+    fields: dict[str, object] = {
+        "prompt": prompt.text,
+        "prompt_truncated": prompt.truncated,
+        "completion": completion.text,
+        "completion_truncated": completion.truncated,
+        "metadata": {
+            cut(name, MAX_METADATA_NAME_CHARS).text: cut(value, MAX_METADATA_VALUE_CHARS).text
+            for name, value in islice(record.client_metadata.items(), MAX_METADATA_PAIRS)
+        },
+    }
+    if content.reference is not None:
+        reference = cut(content.reference, completion_chars)
+        fields |= {"reference": reference.text, "reference_truncated": reference.truncated}
+    if content.contexts:
+        contexts: list[str] = []
+        left = completion_chars
+        for context in content.contexts:
+            contexts.append(cut(context, left).text)
+            left -= len(contexts[-1])
+        fields["contexts"] = tuple(text for text in contexts if text)
+        fields["contexts_truncated"] = sum(map(len, contexts)) < sum(map(len, content.contexts))
+    return fields
+
+
+def _well_formed(text: str) -> str:
+    """`text` with lone surrogates, which no UTF-8 can hold, as question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
