@@ -14,13 +14,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import aioboto3
 import aiohttp
+
+from llmplatform.aws.sessions import aws_session
+from llmplatform.aws.sigv4 import Credentials
 
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 2_000
 REGION: Final = "us-east-1"
 ACCOUNT_ID: Final = "000000000000"
+CREDENTIALS: Final = Credentials("test", "test")  # they open nothing
 
 _PROCESS_FILE: Final = Path(__file__).with_name("emulator_process.py")
 
@@ -47,9 +52,14 @@ def client_environment(url: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": url,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": CREDENTIALS.access_key,
+        "AWS_SECRET_ACCESS_KEY": CREDENTIALS.secret_key,
     }
+
+
+def sandbox_session() -> aioboto3.Session:
+    """Open a session for the sandbox's own clients: never with the credentials of whoever runs it."""
+    return aws_session(REGION, CREDENTIALS)
 
 
 class Emulator:

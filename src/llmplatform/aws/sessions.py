@@ -35,11 +35,12 @@ MAX_CONNECTIONS: Final = 50
 CREDENTIAL_CHECK_S: Final = 60.0
 
 
-def aws_session(region: str) -> aioboto3.Session:
+def aws_session(region: str, credentials: Credentials | None = None) -> aioboto3.Session:
     """Open a session whose clients have bounded timeouts and retries, whatever their service.
 
     `session.client("ssm")` is typed and reads `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_<SERVICE>`
-    itself. Make one session a process, open clients at start-up and keep them: the first costs 100 ms.
+    itself. Without `credentials` the SDK's own chain finds them. Make one session a process, open clients
+    at start-up and keep them: the first costs 100 ms.
     """
     core = AioSession()
     core.set_default_client_config(
@@ -51,7 +52,15 @@ def aws_session(region: str) -> aioboto3.Session:
             tcp_keepalive=True,
         )
     )
-    return aioboto3.Session(botocore_session=core, region_name=region)
+    if credentials is None:
+        return aioboto3.Session(botocore_session=core, region_name=region)
+    return aioboto3.Session(
+        botocore_session=core,
+        region_name=region,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
+    )
 
 
 def endpoint_url(service: str, region: str, environ: Mapping[str, str]) -> str:

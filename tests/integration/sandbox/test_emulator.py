@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aioboto3
 import boto3
 import pytest
 import pytest_asyncio
@@ -14,14 +13,10 @@ from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
 from llmplatform.aws.tables import BUCKETS, EVAL_STREAM, LOG_GROUPS, REQUEST_LEDGER
-from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, EmulatorError
+from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, EmulatorError, sandbox_session
 from sandbox.provision import provision
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
-
-
-def session_for_tests() -> aioboto3.Session:
-    return aioboto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
 
 
 def boto3_client(service: str, aws: Emulator) -> Any:
@@ -38,7 +33,7 @@ def boto3_client(service: str, aws: Emulator) -> Any:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="aws")
 async def provisioned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
     async with Emulator(tmp_path_factory.mktemp("state")) as aws:
-        await provision(session_for_tests(), endpoint_url=aws.url)
+        await provision(sandbox_session(), endpoint_url=aws.url)
         yield aws
 
 
@@ -123,7 +118,7 @@ async def test_provisioning_again_changes_nothing_and_loses_nothing(aws: Emulato
     dynamodb = boto3_client("dynamodb", aws)
     item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-2"}}
     dynamodb.put_item(TableName=REQUEST_LEDGER.name, Item=item)
-    await provision(session_for_tests(), endpoint_url=aws.url)
+    await provision(sandbox_session(), endpoint_url=aws.url)
     assert dynamodb.get_item(TableName=REQUEST_LEDGER.name, Key=item)["Item"] == item
 
 
@@ -160,7 +155,7 @@ async def test_after_a_crash_it_is_back_at_the_same_address_and_empty(tmp_path: 
 async def test_with_persist_an_orderly_stop_keeps_tables_and_rows(tmp_path: Path) -> None:
     item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-3"}}
     async with Emulator(tmp_path, persist=True) as aws:
-        await provision(session_for_tests(), endpoint_url=aws.url)
+        await provision(sandbox_session(), endpoint_url=aws.url)
         boto3_client("dynamodb", aws).put_item(TableName=REQUEST_LEDGER.name, Item=item)
     async with Emulator(tmp_path, persist=True) as aws:
         dynamodb = boto3_client("dynamodb", aws)
