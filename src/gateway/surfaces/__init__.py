@@ -1,0 +1,1 @@
+"""Surfaces: what clients speak. Pure: a body to `ChatRequest`, events to bytes."""
