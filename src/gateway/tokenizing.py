@@ -103,9 +103,8 @@ class Counting:
 class TokenCounter:
     """Counts prompts for every model of the catalogue, and learns where it can only estimate.
 
-    Belongs to one event loop. `inline_bytes` is the size up to which counting costs less than handing it to
-    a thread; `waiting_bytes` bounds the text that may wait for the threads, and beyond it the answer is an
-    estimate, counted in `overflows`.
+    Belongs to one event loop. `waiting_bytes` bounds the text that may wait for the threads; beyond it the
+    answer is an estimate, counted in `overflows`.
     """
 
     def __init__(
@@ -113,13 +112,11 @@ class TokenCounter:
         counters: Counters,
         *,
         threads: int = 1,
-        inline_bytes: int = 8_192,
         waiting_bytes: int = 16_000_000,
         cache_bytes: int = 8_000_000,
     ) -> None:
         self._counters = counters
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tokenizing")
-        self._inline_bytes = inline_bytes
         self._waiting_bytes = waiting_bytes
         self._waiting = 0
         self._cache = _CountCache(cache_bytes // _CACHE_ENTRY_BYTES)
@@ -139,7 +136,7 @@ class TokenCounter:
         tokenizer = self._counters.tokenizers.get(model)
         if tokenizer is None:
             return Counting(partial(self._estimate, model, request, size))
-        if size <= self._inline_bytes:
+        if size <= tokenizer.inline_bytes:
             return Counting(partial(self._count, tokenizer, request))
         if self._waiting + size > self._waiting_bytes:
             self.overflows += 1

@@ -25,6 +25,8 @@ class HuggingFaceTokenizer:
     anything else, so what stands between two of them is encoded apart and the pieces' counts add up.
     """
 
+    inline_bytes = 2_048  # measured: 0.24 ms for 1 kB, 1.5 ms for 8 kB
+
     def __init__(self, name: str, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
         self.name = f"huggingface:{name}"
         self._tokenizer = tokenizer

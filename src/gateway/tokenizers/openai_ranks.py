@@ -48,6 +48,8 @@ _PRIMING = 3
 class OpenAITokenizer:
     """Counts as OpenAI's own models do. Tools and images have no published form, so they are not exact."""
 
+    inline_bytes = 8_192  # measured: 0.33 ms for 8 kB; a thread hop costs 0.15 ms of CPU
+
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self.name = f"tiktoken:{encoding.name}"
         self._encoding = encoding

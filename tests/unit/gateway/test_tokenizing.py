@@ -291,6 +291,7 @@ class SlowTokenizer:
     """A token a byte; remembers on which thread it counted, and waits to be released."""
 
     name = "slow"
+    inline_bytes = 8_192
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, str]] = []
