@@ -100,9 +100,10 @@ class Lifeline:
             if ours_alone and (kind is None or issubclass(kind, asyncio.CancelledError)):
                 raise RequestCut(self.reason) from error
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def client_left(self) -> None:
+        """The client is known to have gone: cut the request, or let it read on if it is held."""
+        if self.gone:
+            return
         self.gone = True
         if not self._held:
             self.cut("client_gone")
@@ -114,3 +115,8 @@ class Lifeline:
             self._drain_timer = asyncio.get_running_loop().call_later(
                 self._all.drain_s, self.cut, "client_gone"
             )
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_left()

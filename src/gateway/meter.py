@@ -95,27 +95,22 @@ class ReplyMeter:
         return None if self._text is None else "".join(self._text)
 
     def settle(
-        self, *, drained: bool, prompt_estimate: int | None, bytes_per_token: float
+        self, *, drained: bool, prompt_estimate: int | None, output_estimate: int
     ) -> tuple[TokenUsage, UsageSource]:
         """The usage of a reply that is over, and where it came from.
 
-        A reply that told its usage is believed. One that was cut is estimated: running counts first, then
-        our own count of the prompt, and the length of what was generated. Each figure that the backend
-        gave stays. The label is that of the weakest figure used.
+        A reply that told its usage is believed. What it left out is estimated: `prompt_estimate` is our own
+        count of the prompt, `output_estimate` what the generated text comes to. Each figure that the backend
+        gave stays, and the label is that of the weakest figure used.
         """
-        if self.usage_final and self.usage.output_tokens is not None:
-            if self.usage.input_tokens is not None:
-                return self.usage, UsageSource.DRAINED if drained else UsageSource.REPORTED
-            estimate = TokenUsage(input_tokens=prompt_estimate)
-            return estimate.merged(self.usage), _estimated_if(
-                prompt_estimate is not None, UsageSource.REPORTED
-            )
-        if self.usage.input_tokens is not None and self.usage.output_tokens is not None:
-            return self.usage, UsageSource.CONTINUOUS
-        generated = -(-self.content_bytes // bytes_per_token) if self.content_bytes else 0
-        estimate = TokenUsage(input_tokens=prompt_estimate, output_tokens=int(generated))
-        merged = estimate.merged(self.usage)
-        return merged, UsageSource.ESTIMATED if merged.input_tokens is not None else UsageSource.UNKNOWN
+        reported = self.usage
+        if reported.input_tokens is not None and reported.output_tokens is not None:
+            if not self.usage_final:
+                return reported, UsageSource.CONTINUOUS
+            return reported, UsageSource.DRAINED if drained else UsageSource.REPORTED
+        estimate = TokenUsage(input_tokens=prompt_estimate, output_tokens=output_estimate)
+        usage = estimate.merged(reported)
+        return usage, UsageSource.UNKNOWN if usage.input_tokens is None else UsageSource.ESTIMATED
 
     def _content(self, text: str, now_ns: int, *, keep: bool) -> None:
         if self.first_content_ns is None:
@@ -124,7 +119,3 @@ class ReplyMeter:
         self.content_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         if keep and self._text is not None:
             self._text.append(text)
-
-
-def _estimated_if(estimated: bool, otherwise: UsageSource) -> UsageSource:  # noqa: FBT001
-    return UsageSource.ESTIMATED if estimated else otherwise

@@ -5,10 +5,12 @@
     │   ├── MalformedRequest         a field is wrong; `param` is its path
     │   ├── UnsupportedParameter     the chosen model cannot honour `param`
     │   ├── RequestTooLarge
+    │   ├── RequestTooSlow           the body did not arrive in time
     │   ├── Unauthenticated          no key, an unknown key, a revoked key
     │   ├── Forbidden                the key is good, the wish is not
     │   ├── UnknownModel
     │   └── TenantOverloaded         over the tenant's own limit
+    ├── InternalFault            a bug of ours
     ├── GatewayOverloaded        over the gateway's limit, or draining
     ├── BackendFault             the model's side failed
     │   ├── BackendThrottled
@@ -69,6 +71,12 @@ class RequestTooLarge(ClientFault):
     code = "request_too_large"
 
 
+class RequestTooSlow(ClientFault):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+
+
 class Unauthenticated(ClientFault):
     """No key, an unknown key or a revoked key; which of them is not told."""
 
@@ -95,6 +103,12 @@ class TenantOverloaded(ClientFault):
     def __init__(self, message: str, *, retry_after_s: int, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.retry_after_s = retry_after_s
+
+
+class InternalFault(PlatformFault):
+    """A bug of ours; the message is the name of the exception's class."""
+
+    code = "internal_error"
 
 
 class GatewayOverloaded(PlatformFault):
