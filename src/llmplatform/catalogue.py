@@ -156,7 +156,8 @@ def parse_catalogue(text: str, *, folder: Path) -> Catalogue:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigFault(f"catalogue is not valid TOML: {error}") from error
-    for name, model in raw.get("models", {}).items():
+    models = raw.get("models")
+    for name, model in models.items() if isinstance(models, dict) else ():
         if isinstance(model, dict):
             model["model_id"] = name
             tokenizer = model.get("tokenizer")
@@ -174,6 +175,8 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     path = path or DEFAULT_CATALOGUE
     try:
         text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigFault(f"catalogue {path} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigFault(
             f"catalogue {path} cannot be read ({error.strerror}); LLM_PLATFORM_CATALOGUE names the file"

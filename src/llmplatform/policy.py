@@ -80,7 +80,7 @@ def parse_policy(tenant: TenantId, document: str, eval_sample_rate: str | None =
     """
     try:
         fields = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigFault(f"policy of tenant {tenant}: not valid JSON") from error
     if not isinstance(fields, dict):
         raise ConfigFault(f"policy of tenant {tenant}: not a JSON object")
