@@ -26,10 +26,11 @@ from gateway.limits import InFlight
 from gateway.prompt_study import PromptStudy
 from gateway.retrying import RetryBudget, backoff_s, may_fall_back, may_repeat
 from gateway.routing import Route, routes
+from gateway.sinks.spans import attempt_span_id
 from gateway.surfaces.surface import ReplyHeading, Surface
 from gateway.tokenizing import TokenCounter
 from llmplatform.aws.parameters import PolicySource
-from llmplatform.catalogue import Catalogue, ModelEntry
+from llmplatform.catalogue import Catalogue, DialectName, ModelEntry
 from llmplatform.clock import Clock
 from llmplatform.errors import (
     BackendFault,
@@ -64,7 +65,7 @@ class Serving:
         catalogue: Catalogue,
         policies: PolicySource,
         backends: Mapping[str, Backend],
-        dialects: Mapping[str, Dialect],
+        dialects: Mapping[DialectName, Dialect],
         counter: TokenCounter,
         in_flight: InFlight,
         lifelines: Lifelines,
@@ -302,7 +303,7 @@ class Serving:
             tenant_id=policy.tenant_id if policy else UNKNOWN,
             request_id=invocation.request_id,
             trace_id=invocation.trace.trace_id,
-            span_id=invocation.trace.span_id,
+            span_id=attempt_span_id(invocation.request_id, len(invocation.attempts)),
         )
 
     def _now_s(self) -> float:

@@ -147,13 +147,13 @@ def _document(app: FastAPI) -> None:
         document["security"] = [{"key": []}]
         return document
 
-    app.openapi = openapi  # type: ignore[assignment,method-assign]  # as FastAPI documents it
+    app.openapi = openapi  # type: ignore[assignment,method-assign]  # FastAPI documents this
 
 
 _CHAT_COMPLETIONS: dict[str, Any] = {
     "summary": "Chat, streamed or in one piece",
     "description": (
-        "OpenAI's Chat Completions. A parameter that the chosen model cannot honour gets a 400 that names it. "
+        "OpenAI's Chat Completions. What the chosen model cannot honour gets a 400 that names it. "
         "`x_evaluation` adds ground truth and retrieved chunks for evaluation, and is sent to no model."
     ),
     "tags": ["inference"],

@@ -101,7 +101,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigFault(
-            f"GATEWAY_HOST {host}, GATEWAY_PORT {port}: cannot listen there ({error.strerror}); choose another"
+            f"GATEWAY_HOST {host}, GATEWAY_PORT {port}: cannot listen there ({error.strerror})"
         ) from error
     listener.setblocking(False)
     return listener
