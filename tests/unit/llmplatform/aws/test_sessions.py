@@ -8,6 +8,7 @@ import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 
 from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
+from llmplatform.aws.sigv4 import Credentials
 from llmplatform.errors import ConfigFault
 
 
@@ -42,7 +43,7 @@ async def test_every_client_is_bounded_and_reads_its_endpoint_from_the_environme
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:7")
-    async with aws_session("us-east-1").client("ssm") as ssm:
+    async with aws_session("us-east-1", Credentials("a", "s")).client("ssm") as ssm:
         assert ssm.meta.endpoint_url == "http://127.0.0.1:7"
         config: Any = ssm.meta.config
         assert (config.connect_timeout, config.read_timeout) == (2, 5)
