@@ -6,6 +6,7 @@ anyway is *held* instead: it goes on reading, for a bounded time, so that the le
 """
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -95,10 +96,19 @@ class Lifeline:
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._all.drains -= 1
-        if self.reason is not None:
-            ours_alone = self._task.uncancel() <= self._cancels_before
-            if ours_alone and (kind is None or issubclass(kind, asyncio.CancelledError)):
-                raise RequestCut(self.reason) from error
+        if self.reason is None:
+            return
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        if not cancelled:
+            # A cancellation that was asked for since the task last waited is still on its way, and would
+            # strike at the next wait, far from here.
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        if self._task.uncancel() > self._cancels_before:
+            if not cancelled:
+                raise asyncio.CancelledError
+        elif cancelled or kind is None:
+            raise RequestCut(self.reason) from error
 
     def client_left(self) -> None:
         """The client is known to have gone: cut the request, or let it read on if it is held."""
