@@ -169,8 +169,8 @@ def _estimated_tokens(characters: int) -> int:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    words = text.split(" ")
-    return tuple(word if i == len(words) - 1 else word + " " for i, word in enumerate(words) if word or i)
+    *all_but_last, last = text.split(" ")
+    return (*(word + " " for word in all_but_last), *((last,) if last else ()))
 
 
 def _events(
