@@ -1,0 +1,145 @@
+"""From one finished request to everything that leaves it: line, ledger row, spans, sample, content log.
+
+All of it goes through sinks, which do not block and do not raise. What fails here, fails alone and is
+counted: a request is over when it gets here, and nothing about observing it may touch the next one. Once a
+minute, and a last time at the end, the platform reports on itself the same way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.sinks.content_log import LogEvent, content_event
+from gateway.sinks.kinesis import StreamRecord
+from llmplatform import emf
+from llmplatform.clock import Clock
+from llmplatform.invocation import InvocationContent, InvocationRecord
+from llmplatform.metrics import SINK_DROPPED, SINK_PENDING, TELEMETRY_FAULTS
+from llmplatform.policy import TenantPolicy
+from llmplatform.redaction import describe_fault
+from llmplatform.samples import encode_sample
+from llmplatform.sinks import Sink, SinkCounts
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S: Final = 60.0
+COMPONENT: Final = "gateway"
+# The line sink goes last, since it carries the others' last counts.
+LINES_SHARE_OF_DEADLINE: Final = 0.25
+
+Health = Callable[[], Mapping[str, emf.MetricValue | None]]
+"""The process's own figures, by name in the Pipeline table: availability, policy age, tokenizers missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sinks:
+    """Where each signal goes; a `NullSink` where a deployment does not want it."""
+
+    lines: Sink[bytes]
+    ledger: Sink[InvocationRecord]
+    spans: Sink[InvocationRecord]
+    samples: Sink[StreamRecord]
+    content: Sink[LogEvent]
+
+
+class Emission:
+    """Sends out what is known about finished requests."""
+
+    def __init__(
+        self, sinks: Sinks, *, clock: Clock, health: Health, report_every_s: float = REPORT_EVERY_S
+    ) -> None:
+        self._sinks = sinks
+        self._others = (sinks.ledger, sinks.spans, sinks.samples, sinks.content)
+        self._clock = clock
+        self._health = health
+        self._report_every_s = report_every_s
+        self._reporter: asyncio.Task[None] | None = None
+        self._reported_drops: dict[str, int] = {}
+        self._reported_faults = 0
+        self.faults = 0
+        """Signals that could not be made from a record."""
+
+    def emit(
+        self, record: InvocationRecord, policy: TenantPolicy | None, content: InvocationContent | None
+    ) -> None:
+        """Send out everything about one finished request. Never blocks, never raises.
+
+        `policy` is None for a request of no known tenant: there is a line and a row of it, and no content.
+        """
+        sinks = self._sinks
+        try:
+            sinks.ledger.accept(record)
+        except Exception as error:  # noqa: BLE001  # each signal stands alone
+            self._note_fault(error)
+        try:
+            sinks.lines.accept(emf.encode_invocation(record))
+        except Exception as error:  # noqa: BLE001
+            self._note_fault(error)
+        if record.trace_kept is not None:
+            try:
+                sinks.spans.accept(record)
+            except Exception as error:  # noqa: BLE001
+                self._note_fault(error)
+        if policy is None:
+            return
+        if record.sampled:
+            try:
+                sinks.samples.accept(StreamRecord(record.request_id, encode_sample(record, policy, content)))
+            except Exception as error:  # noqa: BLE001
+                self._note_fault(error)
+        if content is not None:
+            try:
+                event = content_event(record, policy, content)
+                if event is not None:
+                    sinks.content.accept(event)
+            except Exception as error:  # noqa: BLE001
+                self._note_fault(error)
+
+    async def start(self) -> None:
+        """Begin to deliver and to report."""
+        for sink in (*self._others, self._sinks.lines):
+            await sink.start()
+        self._reporter = asyncio.create_task(self._report_for_ever(), name="pipeline-report")
+
+    async def flush(self, deadline_s: float) -> None:
+        """Deliver what is pending within `deadline_s` and stop; what is left is dropped and counted."""
+        if self._reporter is not None:
+            self._reporter.cancel()
+            await asyncio.gather(self._reporter, return_exceptions=True)
+            self._reporter = None
+        for_lines_s = deadline_s * LINES_SHARE_OF_DEADLINE
+        await asyncio.gather(*(sink.flush(deadline_s - for_lines_s) for sink in self._others))
+        self._report()
+        await self._sinks.lines.flush(for_lines_s)
+
+    def counts(self) -> dict[str, SinkCounts]:
+        """What became of the items of each sink, by its name."""
+        return {sink.name: sink.counts for sink in (self._sinks.lines, *self._others)}
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._report_every_s)
+            self._report()
+
+    def _report(self) -> None:
+        """One line a sink and one of the process itself."""
+        now = self._clock.now()
+        try:
+            for name, counts in self.counts().items():
+                dropped = counts.dropped - self._reported_drops.get(name, 0)
+                values = {SINK_DROPPED.name: dropped, SINK_PENDING.name: counts.pending}
+                self._sinks.lines.accept(emf.encode_pipeline(now, {"sink": name}, values))
+                self._reported_drops[name] = counts.dropped
+            faults = self.faults - self._reported_faults
+            self._reported_faults = self.faults
+            own = {**self._health(), TELEMETRY_FAULTS.name: faults}
+            self._sinks.lines.accept(emf.encode_pipeline(now, {"component": COMPONENT}, own))
+        except Exception as error:  # noqa: BLE001  # the report is telemetry too
+            self._note_fault(error)
+
+    def _note_fault(self, error: Exception) -> None:
+        self.faults += 1
+        if self.faults == 1:
+            logger.warning("telemetry: %s", describe_fault(error))
