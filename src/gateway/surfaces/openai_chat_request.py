@@ -210,11 +210,10 @@ def _messages(given: Sequence[wire.AnyMessage]) -> tuple[Message, ...]:
         match message:
             case wire.UserMessage():
                 translated = Message("user", _parts(message, index), name=message.name)
-            case wire.SystemMessage() | wire.DeveloperMessage():
-                translated = Message("system", _parts(message, index), name=message.name)
             case wire.AssistantMessage():
                 translated = _assistant_message(message, index)
-                called.update(call.id for call in translated.tool_calls)
+                for call in translated.tool_calls:
+                    called.add(call.id)
             case wire.ToolMessage():
                 if message.tool_call_id not in called:
                     raise _malformed(
@@ -223,6 +222,8 @@ def _messages(given: Sequence[wire.AnyMessage]) -> tuple[Message, ...]:
                     )
                 parts = _parts(message, index)
                 translated = Message("tool", parts, tool_call_id=message.tool_call_id, name=message.name)
+            case wire.SystemMessage() | wire.DeveloperMessage():
+                translated = Message("system", _parts(message, index), name=message.name)
             case _:
                 assert_never(message)
         messages.append(translated)
@@ -233,13 +234,17 @@ def _assistant_message(message: wire.AssistantMessage, index: int) -> Message:
     parts = _parts(message, index) if message.content else ()
     if message.refusal:
         parts = (*parts, TextPart(message.refusal))
-    calls = tuple(
-        ToolCall(call.id, call.function.name, _arguments(call.function.arguments, index, number))
-        for number, call in enumerate(message.tool_calls or ())
-    )
-    if not calls and not parts and message.content is None:
+    if message.tool_calls:
+        calls = tuple(
+            [
+                ToolCall(call.id, call.function.name, _arguments(call.function.arguments, index, number))
+                for number, call in enumerate(message.tool_calls)
+            ]
+        )
+        return Message("assistant", parts, calls, name=message.name)
+    if not parts and message.content is None:
         raise _malformed(f"messages[{index}].content", "is needed in a message without 'tool_calls'")
-    return Message("assistant", parts or (() if calls else (TextPart(""),)), calls, name=message.name)
+    return Message("assistant", parts or (TextPart(""),), name=message.name)
 
 
 def _arguments(text: str, index: int, number: int) -> str:
@@ -303,7 +308,7 @@ _TYPES: Final = {
     "array": "an array",
     "null": "null",
 }
-_PLACE: Final = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+_PLACE: Final = re.compile(r" - at (`key` in )?`\$\.?([^`]*)`$")
 _FIELD: Final = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 _SHOWABLE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INDEX: Final = re.compile(r"\[\d+\]")
@@ -328,7 +333,7 @@ def _fault_of(complaint: str) -> MalformedRequest:
     name of an unknown field is shown if it looks like one.
     """
     at = _PLACE.search(complaint)
-    place = "" if at is None else at[1].removesuffix("[...]")
+    place = "" if at is None else at[2].removesuffix("[...]")
     words = complaint if at is None else complaint[: at.start()]
     if (field := _FIELD.fullmatch(words)) is not None:
         kind, name = field.groups()
@@ -342,7 +347,8 @@ def _fault_of(complaint: str) -> MalformedRequest:
     if choices is not None:
         return _malformed(place, f"must be {choices}")
     if words.startswith("Expected "):
-        return _malformed(place, f"must be {_expectation(words)}")
+        subject = "must be" if at is None or not at[1] else "has a key that must be"
+        return _malformed(place, f"{subject} {_expectation(words)}")
     return _malformed(place, "has a value that is not allowed here")
 
 
