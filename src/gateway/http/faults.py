@@ -11,7 +11,8 @@ users branch; `code` is ours, stable, and says more. What was chosen where there
   sent the prompt, which they may quote, and nowhere else. Account numbers in them are masked: a denial
   names the role that we call with, which is no tenant's business. A failed model's words are told too,
   being the container's error; those of other faults are about us and are not.
-- A fault that never should have reached a client (configuration, telemetry) looks like a bug: `unexpected`.
+- **500** with nothing but the trace id for a bug, and for a fault that should never have reached a client
+  (configuration, telemetry).
 """
 
 import re
@@ -128,12 +129,6 @@ def error_response(fault: PlatformFault, trace_id: str) -> ErrorResponse:
     if isinstance(fault, TenantOverloaded | GatewayOverloaded):
         headers.append((b"retry-after", str(fault.retry_after_s).encode()))
     return form_of(fault).status, headers, orjson.dumps({"error": error_object(fault, trace_id)})
-
-
-def unexpected(trace_id: str) -> ErrorResponse:
-    """The response for a bug of ours: it tells nothing but the trace id."""
-    error = _object(_UNEXPECTED, _BUG.type, None, _INTERNAL_CODE, trace_id)
-    return _BUG.status, [], orjson.dumps({"error": error})
 
 
 def _object(message: str, kind: str, param: str | None, code: str, trace_id: str) -> dict[str, Any]:
