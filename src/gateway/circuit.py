@@ -53,8 +53,14 @@ class Circuit:
         return True
 
     def record(self, *, healthy: bool, now_s: float) -> None:
-        """Take in the result of an admitted call."""
+        """Take in the result of an admitted call.
+
+        Calls from before the circuit opened may end at any time; while no probe is out, what they say is
+        old news: it neither closes the circuit nor keeps it open for longer.
+        """
         if self._opened_s is not None:
+            if not self._probing:
+                return
             self._probing = False
             if healthy:
                 self._close(now_s)
@@ -65,7 +71,7 @@ class Circuit:
         self._calls[0] += 1
         self._failures[0] += not healthy
         calls, failures = sum(self._calls), sum(self._failures)
-        if calls >= self.rule.min_calls and failures >= self.rule.failure_ratio * calls:
+        if not healthy and calls >= self.rule.min_calls and failures >= self.rule.failure_ratio * calls:
             self._opened_s = now_s
 
     def release(self) -> None:
@@ -86,4 +92,4 @@ class Circuit:
         fresh = elapsed >= self.rule.window_s
         self._calls = [0, 0 if fresh else self._calls[0]]
         self._failures = [0, 0 if fresh else self._failures[0]]
-        self._half_started_s = now_s
+        self._half_started_s = now_s if fresh else self._half_started_s + half
