@@ -127,6 +127,11 @@ class OpenAiStreamDecoder:
             elif not take(payload, events):
                 self._failed = True
                 break
+        if (running := self._chunks.running) is not None:
+            # Running counts replace one another: of those that came together, the last is enough.
+            self._chunks.running = None
+            at = len(events) - 1 if self._failed else len(events)
+            events.insert(at, UsageReported(_token_usage(running), final=False))
         return events
 
     def finish(self) -> list[ChatEvent]:
@@ -295,7 +300,7 @@ class _Usage(msgspec.Struct, frozen=True):
 class _Chunk(msgspec.Struct, frozen=True):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
     object: str | None = None
     code: Any = None
     type: Any = None
@@ -308,12 +313,14 @@ _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 class _ChunkReader:
     """Turns chunks, or one whole reply, into events."""
 
-    __slots__ = ("_streamed", "_tools", "finished")
+    __slots__ = ("_streamed", "_tools", "finished", "running")
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
         self._tools: set[int] = set()
         self.finished = False
+        self.running: _Usage | None = None
+        """The latest running count, until whoever feeds takes it."""
 
     def take(self, payload: bytes, events: list[ChatEvent]) -> bool:
         """Add a chunk's events; False when the reply failed with it."""
@@ -339,8 +346,11 @@ class _ChunkReader:
                 events.append(Finished(reason, choice.finish_reason))
         if chunk.usage is not None:
             # Running counts come with choices until the finish reason; the last one stands alone or with it.
-            final = not self._streamed or self.finished or not choices
-            events.append(UsageReported(_token_usage(chunk.usage), final=final))
+            if self._streamed and choices and not self.finished:
+                self.running = chunk.usage
+            else:
+                self.running = None
+                events.append(UsageReported(_token_usage(chunk.usage)))
         elif chunk.choices is None:
             events.append(EventSkipped("chunk"))
         return True
@@ -366,7 +376,7 @@ class _ChunkReader:
 
 def _error(chunk: _Chunk) -> BackendFault:
     """Three spellings: vLLM's error object, LMI's text with a code beside it, older vLLM's flat one."""
-    error: Any = msgspec.json.decode(chunk.error) if chunk.error is not None else None
+    error = chunk.error
     if isinstance(error, dict):
         return container_fault(
             error_type=error.get("type"), status=error.get("code"), detail=error.get("message")
