@@ -94,6 +94,12 @@ class ReplyMeter:
         """The answer so far, tool calls written out; None unless it was asked to be kept."""
         return None if self._text is None else "".join(self._text)
 
+    @property
+    def usage_complete(self) -> bool:
+        """Whether the backend has told all that a bill needs."""
+        usage = self.usage
+        return self.usage_final and usage.input_tokens is not None and usage.output_tokens is not None
+
     def settle(
         self, *, drained: bool, prompt_estimate: int | None, output_estimate: int
     ) -> tuple[TokenUsage, UsageSource]:

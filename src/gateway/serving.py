@@ -227,7 +227,7 @@ class Serving:
                 circuit.release()
             else:
                 circuit.record(healthy=fault is None, now_s=self._now_s())
-            if not attempt.meter.usage_final:
+            if not attempt.meter.usage_complete:
                 await study.settle()
             invocation.end_attempt(
                 attempt,
