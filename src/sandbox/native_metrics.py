@@ -10,16 +10,16 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
 import msgspec
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.calls import Call
-from sandbox.signing import DUMMY_ACCESS_KEY, DUMMY_SECRET_KEY
+from sandbox.emulator import sandbox_session
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +83,14 @@ class NativeMetrics:
     """Gathers and publishes; use as an async context manager, which publishes what is left at the end."""
 
     endpoint_url: str
-    region: str = "us-east-1"
     interval_s: float = 5.0
     dropped_values: int = 0
     hardware: dict[str, Hardware] = field(default_factory=dict)
     _values: defaultdict[_Series, list[float]] = field(default_factory=lambda: defaultdict(list))
     _pending: int = 0
     _task: asyncio.Task[None] | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _cloudwatch: Any = None
 
     def observe(self, call: Call) -> None:
         """Take note of a call that has ended."""
@@ -103,7 +104,9 @@ class NativeMetrics:
             self._observe_sagemaker(call, elapsed_s)
 
     async def __aenter__(self) -> Self:
-        """Begin to publish."""
+        """Begin to publish, by a client that is kept: making one would hold up answers for 100 ms."""
+        client = sandbox_session().client("cloudwatch", endpoint_url=self.endpoint_url)
+        self._cloudwatch = await self._stack.enter_async_context(client)
         self._task = asyncio.create_task(self._publish_regularly())
         return self
 
@@ -117,6 +120,8 @@ class NativeMetrics:
                 await self.publish()
         except TimeoutError:
             log.warning("native metrics were not published in time")
+        finally:
+            await self._stack.aclose()
 
     async def publish(self) -> None:
         """Send what has gathered; what CloudWatch does not take is dropped and counted."""
@@ -133,18 +138,11 @@ class NativeMetrics:
         for series, gathered in values.items():
             by_namespace[series.namespace] += _data(series, gathered, now)
         try:
-            async with get_session().create_client(
-                "cloudwatch",
-                endpoint_url=self.endpoint_url,
-                region_name=self.region,
-                aws_access_key_id=DUMMY_ACCESS_KEY,
-                aws_secret_access_key=DUMMY_SECRET_KEY,
-            ) as cloudwatch:
-                for namespace, data in by_namespace.items():
-                    for at in range(0, len(data), DATA_PER_CALL):
-                        await cloudwatch.put_metric_data(
-                            Namespace=namespace, MetricData=data[at : at + DATA_PER_CALL]
-                        )
+            for namespace, data in by_namespace.items():
+                for at in range(0, len(data), DATA_PER_CALL):
+                    await self._cloudwatch.put_metric_data(
+                        Namespace=namespace, MetricData=data[at : at + DATA_PER_CALL]
+                    )
         except (BotoCoreError, ClientError, OSError) as error:
             self.dropped_values += sum(len(gathered) for gathered in values.values())
             log.warning("native metrics were dropped", extra={"error_type": type(error).__name__})

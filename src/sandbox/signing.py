@@ -1,6 +1,7 @@
 """Checks the signature of an AWS request with botocore's own signer, as the service would.
 
-Knows one access key, which is no secret: the sandbox's. What signs requests lives elsewhere.
+Knows two access keys, neither a secret: the runtimes' own and the emulator's, so that one environment
+serves both. What signs requests lives elsewhere.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -16,6 +17,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from sandbox.emulator import CREDENTIALS as EMULATOR_CREDENTIALS
 from sandbox.refusals import Refusal
 
 DUMMY_ACCESS_KEY = "sandbox"
@@ -29,12 +31,21 @@ _AUTHORIZATION = re.compile(
 )
 
 
+def _known_keys() -> dict[str, str]:
+    return {
+        DUMMY_ACCESS_KEY: DUMMY_SECRET_KEY,
+        EMULATOR_CREDENTIALS.access_key: EMULATOR_CREDENTIALS.secret_key,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class SignatureCheck:
-    """What is demanded of signatures. Without ``verify``, only that there is one for the service."""
+    """What is demanded of signatures: secrets by access key.
 
-    access_key: str = DUMMY_ACCESS_KEY
-    secret_key: str = DUMMY_SECRET_KEY
+    Without ``verify``, only that there is a signature for the service.
+    """
+
+    secret_keys: Mapping[str, str] = field(default_factory=_known_keys)
     verify: bool = True
 
     def demand(
@@ -55,7 +66,8 @@ class SignatureCheck:
             raise _mismatch(f"Credential should be scoped to correct service: '{service}'.")
         if not self.verify:
             return
-        if found["key"] != self.access_key:
+        secret_key = self.secret_keys.get(found["key"])
+        if secret_key is None:
             raise Refusal(
                 403,
                 "UnrecognizedClientException",
@@ -74,7 +86,7 @@ class SignatureCheck:
             data=body,
         )
         request.context["timestamp"] = timestamp
-        signer = SigV4Auth(Credentials(self.access_key, self.secret_key), service, found["region"])
+        signer = SigV4Auth(Credentials(found["key"], secret_key), service, found["region"])
         to_sign = signer.string_to_sign(request, signer.canonical_request(request))
         if not hmac.compare_digest(signer.signature(to_sign, request), found["signature"]):
             raise _mismatch("The request signature we calculated does not match the one you provided.")

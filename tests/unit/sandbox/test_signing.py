@@ -33,8 +33,9 @@ def refusal(headers: CIMultiDict[str], *, path: str = PATH, body: bytes = BODY) 
     return refused.value.error_type
 
 
-def test_botocores_own_signature_passes() -> None:
+def test_botocores_own_signature_passes_with_either_key() -> None:
     demand(signed())
+    demand(signed(key="test", secret="test"))
 
 
 def test_no_signature_is_no_token() -> None:

@@ -1,0 +1,95 @@
+"""What AWS publishes by itself is found in the emulator's CloudWatch, under AWS's names."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from botocore.exceptions import ClientError
+
+from sandbox.emulator import Emulator
+from sandbox.engines.scripted import Script, ScriptedUsage
+from sandbox.faults import Refuse
+from sandbox.runtime import serve_runtime
+
+pytestmark = [pytest.mark.xdist_group("emulator")]
+
+MODEL = "anthropic.metered"
+ENDPOINT = "metered-endpoint"
+MESSAGES = [{"role": "user", "content": [{"text": "hello"}]}]
+CHAT = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
+
+
+@pytest_asyncio.fixture
+async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
+    async with Emulator(tmp_path_factory.mktemp("state")) as aws:
+        yield aws
+
+
+async def test_calls_and_hardware_are_published_under_awss_names(
+    emulator: Emulator, make_client: Any
+) -> None:
+    async with serve_runtime(cloudwatch_url=emulator.url, metrics_interval_s=0.5) as runtime:
+        throttle = Refuse(status=429, error_type="ThrottlingException", times=1)
+        usage = ScriptedUsage(input_tokens=11, output_tokens=7)
+        runtime.scripts[MODEL] = Script(usage=usage, ttft_ms=20, faults=(throttle,))
+        async with aiohttp.ClientSession(runtime.url) as session:
+            busy = {"gpu_utilization": 380.0}
+            async with session.put(f"/_sandbox/hardware/{ENDPOINT}", json=busy) as put:
+                assert put.status == 204
+
+        bedrock = make_client("bedrock-runtime", runtime.url)
+        sagemaker = make_client("sagemaker-runtime", runtime.url)
+
+        def ask() -> None:
+            with pytest.raises(ClientError):
+                bedrock.converse(modelId=MODEL, messages=MESSAGES)
+            for _ in range(2):
+                list(bedrock.converse_stream(modelId=MODEL, messages=MESSAGES)["stream"])
+            sagemaker.invoke_endpoint(EndpointName=ENDPOINT, Body=CHAT)["Body"].read()
+
+        await asyncio.to_thread(ask)
+
+    cloudwatch = make_client("cloudwatch", emulator.url)
+
+    def figure(namespace: str, name: str, statistic: str, **dimensions: str) -> float:
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            Namespace=namespace,
+            MetricName=name,
+            Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now + timedelta(minutes=1),
+            Period=3600,
+            Statistics=[statistic],
+        )["Datapoints"]
+        assert found, (namespace, name)
+        return float(sum(point[statistic] for point in found) if statistic == "Sum" else found[0][statistic])
+
+    assert figure("AWS/Bedrock", "Invocations", "Sum", ModelId=MODEL) == 2
+    assert figure("AWS/Bedrock", "InvocationThrottles", "Sum", ModelId=MODEL) == 1
+    assert figure("AWS/Bedrock", "InputTokenCount", "Sum", ModelId=MODEL) == 22
+    assert figure("AWS/Bedrock", "OutputTokenCount", "Sum", ModelId=MODEL) == 14
+    assert figure("AWS/Bedrock", "TimeToFirstToken", "Maximum", ModelId=MODEL) == 20
+    assert 20 <= figure("AWS/Bedrock", "InvocationLatency", "Maximum", ModelId=MODEL) < 5_000
+    endpoint = {"EndpointName": ENDPOINT, "VariantName": "AllTraffic"}
+    assert figure("AWS/SageMaker", "Invocations", "Sum", **endpoint) == 1
+    assert figure("AWS/SageMaker", "Invocation4XXErrors", "Sum", **endpoint) == 0
+    assert 100 < figure("AWS/SageMaker", "ModelLatency", "Maximum", **endpoint) < 5_000_000
+    assert figure("/aws/sagemaker/Endpoints", "GPUUtilization", "Maximum", **endpoint) == 380
+
+
+async def test_without_a_cloudwatch_that_answers_nobody_notices(make_client: Any) -> None:
+    async with serve_runtime(cloudwatch_url="http://127.0.0.1:9", metrics_interval_s=0.3) as runtime:
+        bedrock = make_client("bedrock-runtime", runtime.url)
+        await asyncio.to_thread(bedrock.converse, modelId=MODEL, messages=MESSAGES)
+        assert runtime.metrics is not None
+        async with asyncio.timeout(20):
+            while not runtime.metrics.dropped_values:  # noqa: ASYNC110 - it tells nobody when it gives up
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(bedrock.converse, modelId=MODEL, messages=MESSAGES)
+    assert [call.ended for call in runtime.calls] == ["completed", "completed"]
