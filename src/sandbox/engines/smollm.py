@@ -109,7 +109,7 @@ class SmolLMGeneration:
         return self._usage
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Events as the model makes them.
+        """Events as the model makes them, none before it has read the prompt.
 
         Raises EngineBusy when too many wait, and EngineRefused for what the model cannot do.
         """
@@ -117,7 +117,6 @@ class SmolLMGeneration:
         first_token_ms: int | None = None
         stop_reason: StopReason = "end_turn"
         async with _Place(self._model):
-            yield ()
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self._model._worker, self._run, loop)  # noqa: SLF001 - one room
             try:

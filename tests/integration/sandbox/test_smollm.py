@@ -135,6 +135,17 @@ async def test_generation_stops_when_the_client_leaves(real: SandboxRuntime) -> 
     assert 0 < left.usage.output_tokens < 500
 
 
+async def test_a_prompt_longer_than_the_context_is_refused_before_the_stream(
+    real: SandboxRuntime, make_client: Any
+) -> None:
+    bedrock = make_client("bedrock-runtime", real.url)
+    endless = [{"role": "user", "content": [{"text": "word " * 5000}]}]
+    for operation in (bedrock.converse, bedrock.converse_stream):
+        with pytest.raises(bedrock.exceptions.ValidationException):
+            await asyncio.to_thread(operation, modelId=MODEL, messages=endless)
+    assert [call.ended for call in real.calls][-2:] == ["refused", "refused"]
+
+
 async def test_a_full_line_turns_the_next_one_away(model: SmolLM) -> None:
     running = model.generate(asked(max_tokens=200)).batches()
     await anext(running)
