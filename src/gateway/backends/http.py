@@ -20,12 +20,13 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from gateway.backends.faults import corrupt, head_fault, unreachable
-from gateway.chat import ChatEvent, StreamFailed
+from gateway.chat import CONTENT_EVENTS, ChatEvent, Finished, StreamFailed
 from gateway.dialects.dialect import Dialect, StreamDecoder
 from llmplatform.catalogue import Timeouts
 from llmplatform.errors import BackendTimedOut, TimeoutPhase
 
 _OK: Final = 200
+_FIRST_EVENTS: Final = (*CONTENT_EVENTS, Finished)  # a running count of 0 is no first token
 _MAX_ERROR_BODY: Final = 64 * 1024
 _ERROR_BODY_TIMEOUT_S: Final = 2.0
 _MAX_WHOLE_REPLY: Final = 32 * 1024 * 1024
@@ -140,7 +141,8 @@ class HttpReply:
                 self._ended = True
                 return self._decoder.finish()
             if events := feed(data):
-                self._clock.first_came = True
+                if not self._clock.first_came:
+                    self._clock.first_came = any(isinstance(event, _FIRST_EVENTS) for event in events)
                 if type(events[-1]) is StreamFailed:
                     self._ended = True
                 return events
