@@ -1,0 +1,40 @@
+"""`llm-platform env`: how to reach the running laptop platform, for a shell or for a program."""
+
+import json
+import os
+import shlex
+
+from operator_cli.connection import loopback_without_proxy
+from sandbox.state import Running, read_running, state_folder
+
+
+def environment_of(running: Running) -> dict[str, str]:
+    """The variables that connect OpenAI clients and AWS SDKs to the platform."""
+    return {
+        "OPENAI_BASE_URL": running.openai_base_url,
+        "OPENAI_API_KEY": running.key_of() or "",
+        **running.sandbox.environment,
+        **loopback_without_proxy(os.environ),
+    }
+
+
+def show_env(*, as_json: bool) -> None:
+    """Print them. Raises NothingRuns."""
+    running = read_running(state_folder())
+    variables = environment_of(running)
+    if as_json:
+        facts = {
+            "environment": variables,
+            "gateway_url": running.gateway_url,
+            "tenants": {tenant.tenant_id: tenant.api_key for tenant in running.sandbox.tenants},
+            "catalogue": str(running.sandbox.catalogue),
+            "emf_address": running.sandbox.emf_address,
+            "otlp_url": running.sandbox.otlp_url,
+            "pid": running.pid,
+        }
+        print(json.dumps(facts, indent=2))
+        return
+    # A profile or a session token of the caller's would stand in the way of the sandbox's own credentials.
+    print("unset AWS_PROFILE AWS_SESSION_TOKEN")
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,222 @@
+"""How a request's life looks in a terminal. Pure: rows and spans in, something to print out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llmplatform import ids
+from llmplatform.invocation import Attempt, Outcome
+from llmplatform.ledger import LedgerRow
+from llmplatform.usage import TokenUsage, UsageSource
+from operator_cli.console import count, ms
+
+_WIDTH: Final = 30
+_STYLES: Final = {
+    Outcome.COMPLETED: "green",
+    Outcome.CLIENT_CANCELLED: "yellow",
+    Outcome.BACKEND_FAILED: "red",
+    Outcome.REFUSED: "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One line of a waterfall: something that lasted. Times in seconds since the epoch."""
+
+    name: str
+    start_s: float
+    end_s: float
+    depth: int = 0
+    failed: bool = False
+
+
+def bars_of_segments(documents: Iterable[dict[str, Any]]) -> tuple[Bar, ...]:
+    """The spans of X-Ray segment documents, parents before children, in order of their start."""
+    segments = {str(document.get("id")): document for document in documents}
+    children: dict[str | None, list[dict[str, Any]]] = {}
+    for document in segments.values():
+        parent = document.get("parent_id")
+        children.setdefault(parent if parent in segments else None, []).append(document)
+    bars: list[Bar] = []
+
+    def add(document: dict[str, Any], depth: int) -> None:
+        start = float(document["start_time"])
+        failed = bool(document.get("fault") or document.get("error"))
+        bars.append(
+            Bar(str(document.get("name")), start, float(document.get("end_time", start)), depth, failed)
+        )
+        nested = [*document.get("subsegments", ()), *children.get(str(document.get("id")), ())]
+        for inner in sorted(nested, key=_start):
+            add(inner, depth + 1)
+
+    for root in sorted(children.get(None, ()), key=_start):
+        add(root, 0)
+    return tuple(bars)
+
+
+def bars_of_row(row: LedgerRow) -> tuple[Bar, ...]:
+    """The waterfall that the ledger alone can tell: the request and its attempts."""
+    zero = row.received_at.timestamp()
+    whole = Bar(
+        "request", zero, zero + row.total_latency_ms / 1_000, 0, row.outcome is Outcome.BACKEND_FAILED
+    )
+    attempts = (
+        Bar(
+            attempt.model_id,
+            zero + attempt.started_ms / 1_000,
+            zero + (attempt.started_ms + attempt.duration_ms) / 1_000,
+            1,
+            attempt.outcome is Outcome.BACKEND_FAILED,
+        )
+        for attempt in row.attempts
+    )
+    return (whole, *attempts)
+
+
+def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar]) -> RenderableType:
+    """All that is known of a trace: each of its requests, then the spans."""
+    parts: list[RenderableType] = [
+        Text(f"trace {ids.as_uuid(trace_id)}", style="bold"),
+        Text(f"      {trace_id}  {ids.as_xray(trace_id)}", style="dim"),
+    ]
+    if len(rows) > 1:
+        parts.append(Text(f"{len(rows)} requests"))
+    for row in rows:
+        parts += [Text(), _request(row)]
+        parts += [_attempt(number, attempt) for number, attempt in enumerate(row.attempts, start=1)]
+        if not bars:
+            parts.append(waterfall(bars_of_row(row)))
+    if bars:
+        parts += [Text(), Text("spans", style="bold"), waterfall(bars)]
+    elif rows and not any(row.trace_kept for row in rows):
+        parts.append(
+            Text("spans were not kept: a share of traces is, and every failed or slow one", style="dim")
+        )
+    elif rows:
+        parts.append(Text("spans were kept, but X-Ray has none of them (yet)", style="yellow"))
+    if not rows:
+        parts.append(Text("the ledger has no row of it (yet)", style="yellow"))
+    return Group(*parts)
+
+
+def waterfall(bars: Sequence[Bar]) -> Table:
+    """Bars on one time line."""
+    zero = min(bar.start_s for bar in bars)
+    whole_s = max(max(bar.end_s for bar in bars) - zero, 1e-6)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    for bar in bars:
+        begin = min(_WIDTH - 1, round((bar.start_s - zero) / whole_s * _WIDTH))
+        length = max(1, min(_WIDTH - begin, round((bar.end_s - bar.start_s) / whole_s * _WIDTH)))
+        line = " " * begin + "█" * length + " " * (_WIDTH - begin - length)
+        table.add_row(
+            Text("  " * (bar.depth + 1) + bar.name),
+            Text(line, style="red" if bar.failed else "cyan"),
+            Text(f"{ms((bar.start_s - zero) * 1e3)} + {ms((bar.end_s - bar.start_s) * 1e3)}", style="dim"),
+        )
+    return table
+
+
+def _request(row: LedgerRow) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    for name, value in _facts(row):
+        table.add_row(f"  {name}", value)
+    return table
+
+
+def _facts(row: LedgerRow) -> Iterable[tuple[str, Text]]:
+    yield "request", Text(row.request_id, style="bold")
+    yield "received", Text(f"{row.received_at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z")
+    yield "tenant", Text(row.tenant_id + ("" if row.origin == "client" else f" ({row.origin})"))
+    yield "route", Text(_route(row))
+    yield "outcome", _outcome(row)
+    yield "tokens", Text(_tokens(row))
+    yield "timings", Text(_timings(row))
+    sampled = f"yes ({row.sample_reason})" if row.sampled else "no"
+    rate = "" if row.sampled_rate is None else f", rate {row.sampled_rate:g}"
+    yield "sampled", Text(sampled + rate)
+    yield "trace kept", Text(row.trace_kept or "no")
+
+
+def _route(row: LedgerRow) -> str:
+    asked, answered = row.requested_model_id, row.model_id
+    model = answered or asked or "none"
+    if asked and answered and asked != answered:
+        model = f"{answered} (asked for {asked})"
+    kind = f"{row.surface}, {'streamed' if row.stream else 'whole'}"
+    if row.endpoint_type is None:
+        return f"{model} · {kind} · reached no backend"
+    reason = f" · {row.route_reason}" if row.route_reason else ""
+    return f"{model} → {row.endpoint_type} {row.backend_model_id} · {kind}{reason}"
+
+
+def _outcome(row: LedgerRow) -> Text:
+    details = [
+        f"HTTP {row.http_status}" if row.http_status is not None else "the client left before a status",
+        *([row.error_code] if row.error_code else []),
+        *([f"finish reason {row.finish_reason}"] if row.finish_reason else []),
+    ]
+    text = Text(row.outcome.value, style=_STYLES[row.outcome])
+    return text.append(f" ({', '.join(details)})", style="default")
+
+
+def _tokens(row: LedgerRow) -> str:
+    if row.usage_source is UsageSource.UNKNOWN:
+        told = "unknown"
+    else:
+        told = f"{_usage(row.usage)} ({row.usage_source.value})"
+    ours = (
+        ""
+        if row.counted_prompt_tokens is None
+        else f"; our count of the prompt {row.counted_prompt_tokens:,}"
+    )
+    return told + ours
+
+
+def _usage(usage: TokenUsage) -> str:
+    parts = [f"input {count(usage.input_tokens)}", f"output {count(usage.output_tokens)}"]
+    for name, value in (
+        ("cache read", usage.cache_read_tokens),
+        ("cache write", usage.cache_write_tokens),
+        ("reasoning", usage.reasoning_tokens),
+    ):
+        if value:
+            parts.append(f"{name} {value:,}")
+    return " · ".join(parts)
+
+
+def _timings(row: LedgerRow) -> str:
+    parts = []
+    if row.time_to_first_token_ms is not None:
+        parts.append(f"first token {ms(row.time_to_first_token_ms)}")
+    if row.first_token_delivered_ms is not None:
+        parts.append(f"delivered {ms(row.first_token_delivered_ms)}")
+    parts.append(f"total {ms(row.total_latency_ms)}")
+    if row.gateway_overhead_ms is not None:
+        parts.append(f"the gateway itself {ms(row.gateway_overhead_ms)}")
+    return " · ".join(parts)
+
+
+def _attempt(number: int, attempt: Attempt) -> Text:
+    error = "" if attempt.error_code is None else f" {attempt.error_type or attempt.error_code}"
+    tokens = (
+        "tokens unknown"
+        if attempt.usage_source is UsageSource.UNKNOWN
+        else f"{_usage(attempt.usage)} ({attempt.usage_source.value})"
+    )
+    backend = f"{attempt.endpoint_type} {attempt.backend_model_id}"
+    text = Text(f"  attempt {number}   {attempt.model_id} → {backend} · {attempt.reason} · ")
+    text.append(f"{attempt.outcome.value}{error}", style=_STYLES[attempt.outcome])
+    text.append(f" · {ms(attempt.started_ms)} + {ms(attempt.duration_ms)} · {tokens}")
+    if attempt.upstream_request_id is not None:
+        text.append(f" · backend's id {attempt.upstream_request_id}", style="dim")
+    return text
+
+
+def _start(document: dict[str, Any]) -> float:
+    return float(document["start_time"])

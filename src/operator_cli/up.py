@@ -1,0 +1,59 @@
+"""`llm-platform up`, as a person sees it: each step with its time, then how to talk to the platform."""
+
+import asyncio
+import json
+
+from operator_cli.console import ERR, OUT
+from sandbox.state import Running
+from sandbox.up import up
+
+_BODY = {
+    "model": "smollm2-135m",
+    "stream": True,
+    "messages": [{"role": "user", "content": "Why is the sky blue? One sentence."}],
+}
+
+
+class Terminal:
+    """Tells a terminal, or a file, what `up` does."""
+
+    def step(self, name: str, seconds: float) -> None:
+        """Print a step that is done."""
+        OUT.print(f"  [green]✓[/green] {name} [dim]{seconds:.1f} s[/dim]")
+
+    def note(self, text: str) -> None:
+        """Print something to know."""
+        ERR.print(f"  [yellow]![/yellow] {text}", markup=True)
+
+    def stopping(self) -> None:
+        """Print that the end has begun."""
+        OUT.print("\nstopping: streams may end first; Ctrl-C again ends everything at once")
+
+    def ready(self, running: Running, seconds: float) -> None:
+        """Print how to talk to the platform. Nothing is boxed in or wrapped, so that it can be copied."""
+        OUT.print(f"\n[bold green]ready[/bold green] in {seconds:.1f} s\n")
+        OUT.print(f"  gateway   [bold]{running.gateway_url}[/bold]   (docs: {running.gateway_url}/docs)")
+        for tenant in running.sandbox.tenants:
+            OUT.print(f"  key       {tenant.api_key}   (tenant {tenant.tenant_id})")
+        OUT.print("\nAsk the model:\n")
+        print(curl(running))
+        OUT.print('\nor in another terminal, from here:  eval "$(.venv/bin/llm-platform env)"')
+        OUT.print('                                    .venv/bin/llm-platform chat "Tell me a joke"')
+        OUT.print("\nCtrl-C stops everything.")
+
+
+def curl(running: Running) -> str:
+    """A command that streams an answer of the small model into the terminal."""
+    return (
+        f"curl -N {running.openai_base_url}/chat/completions \\\n"
+        f"  -H 'authorization: Bearer {running.key_of()}' \\\n"
+        "  -H 'content-type: application/json' \\\n"
+        f"  -d '{json.dumps(_BODY)}'"
+    )
+
+
+def run_up() -> None:
+    """Run everything until Ctrl-C."""
+    OUT.print("starting the platform")
+    asyncio.run(up(Terminal()))
+    OUT.print("stopped")

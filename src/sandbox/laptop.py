@@ -1,0 +1,121 @@
+"""The laptop's AWS put together: emulator, what the emulator lacks, and what is in the account.
+
+`python -m sandbox` runs it; `up` runs that as a child, so that the processor time of the gateway is its own.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from llmplatform.clock import SystemClock
+from llmplatform.settings import describe, refuse_unknown
+from sandbox.emf_intake import serve_emf
+from sandbox.emulator import Emulator, sandbox_session
+from sandbox.engines.smollm_tokenizer import write_tokenizer
+from sandbox.provision import provision
+from sandbox.runtime import serve_runtime
+from sandbox.seed import seed
+from sandbox.state import Sandbox, state_folder
+from sandbox.traces import serve_traces
+
+CATALOGUE: Final = Path(__file__).with_name("models.toml")
+TOKENIZER: Final = "tokenizers/smollm2-135m"
+
+ResultT = TypeVar("ResultT")
+Tell = Callable[[str, float], None]
+"""Takes the name of a step that is done, and the seconds that it took."""
+
+
+class SandboxSettings(BaseSettings):
+    """Ports, as `SANDBOX_*` variables; 0 takes any that is free."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+
+    aws_port: int = Field(default=0, ge=0, le=65_535)
+    runtime_port: int = Field(default=0, ge=0, le=65_535)
+    emf_port: int = Field(default=0, ge=0, le=65_535)
+    otlp_port: int = Field(default=0, ge=0, le=65_535)
+
+    @classmethod
+    def read(cls) -> "SandboxSettings":
+        """The settings of the environment. Raises ConfigFault."""
+        refuse_unknown(cls, os.environ)
+        try:
+            return cls()
+        except ValidationError as error:
+            raise describe(error, "SANDBOX_") from error
+
+
+@contextlib.asynccontextmanager
+async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[Sandbox]:
+    """Run the laptop's AWS until the block ends; what is in it is kept in the state folder."""
+    state = state_folder()
+    state.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        tokenizer = asyncio.create_task(
+            _timed("tokenizer of the small model", asyncio.to_thread(_write_catalogue, state), tell)
+        )
+        stack.callback(tokenizer.cancel)
+        emulator = Emulator(state, port=settings.aws_port, persist=True)
+        await _timed("AWS emulator", stack.enter_async_context(emulator), tell)
+        session, url = sandbox_session(), emulator.url
+        await _timed("tables, streams, log groups, buckets", provision(session, endpoint_url=url), tell)
+        async with session.client("ssm", endpoint_url=url) as ssm:
+            tenants = await _timed("two tenants", seed(ssm, state, SystemClock()), tell)
+        with _timing("intakes for metrics and traces", tell):
+            emf = await stack.enter_async_context(
+                serve_emf(session, endpoint_url=url, port=settings.emf_port)
+            )
+            traces = await stack.enter_async_context(serve_traces(port=settings.otlp_port))
+        runtime = await _timed(
+            "Bedrock and SageMaker runtimes",
+            stack.enter_async_context(
+                serve_runtime(
+                    port=settings.runtime_port,
+                    cloudwatch_url=url,
+                )
+            ),
+            tell,
+        )
+        await _timed("the small model", runtime.registry.smollm.load(), tell)
+        catalogue = await tokenizer
+        yield Sandbox(
+            environment={
+                **emulator.environment(),
+                "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": runtime.url,
+                "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime.url,
+                "AWS_ENDPOINT_URL_XRAY": traces.url,
+            },
+            emf_address=emf.address,
+            otlp_url=traces.url,
+            catalogue=catalogue,
+            tenants=tenants,
+        )
+
+
+def _write_catalogue(state: Path) -> Path:
+    """Put the catalogue beside the tokenizer that it names, which is made once."""
+    tokenizer = state / TOKENIZER
+    if not (tokenizer / "tokenizer_config.json").exists():  # written last
+        write_tokenizer(tokenizer)
+    return Path(shutil.copyfile(CATALOGUE, state / CATALOGUE.name))
+
+
+async def _timed(step: str, work: Awaitable[ResultT], tell: Tell) -> ResultT:
+    with _timing(step, tell):
+        return await work
+
+
+@contextlib.contextmanager
+def _timing(step: str, tell: Tell) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    tell(step, time.monotonic() - started)

@@ -1,0 +1,232 @@
+"""Starts the laptop's AWS and every process of the product, watches them, and stops them in order.
+
+The gateway is told where AWS is through the variables that AWS SDKs honour, and through nothing else. Who
+shows all this to a person is `operator_cli.up`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+
+from sandbox.children import Child, ChildFailed
+from sandbox.state import Running, Sandbox, forget_running, held, state_folder, write_running
+
+DEFAULT_GATEWAY_PORT: Final = 8080
+SANDBOX_READY_WITHIN_S: Final = 120.0
+GATEWAY_READY_WITHIN_S: Final = 60.0
+# The gateway lets streams end for 25 s and its sinks deliver for 4 s; see gateway/settings.py.
+GATEWAY_STOPS_WITHIN_S: Final = 35.0
+SANDBOX_STOPS_WITHIN_S: Final = 20.0
+_POLL_S: Final = 0.1
+
+
+class Audience(Protocol):
+    """Who is told what happens."""
+
+    def step(self, name: str, seconds: float) -> None:
+        """A step of the start is done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
+    def ready(self, running: Running, seconds: float) -> None:
+        """Everything answers."""
+        ...
+
+    def stopping(self) -> None:
+        """The end has begun."""
+        ...
+
+
+class CannotStart(Exception):
+    """The platform did not start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAddress:
+    """Where the gateway is to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """How a client on this machine reaches it."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host
+        return f"http://{host}:{self.port}"
+
+
+async def up(audience: Audience) -> None:
+    """Run everything until SIGINT or SIGTERM; a second one ends it by force.
+
+    Raises CannotStart, ChildFailed or RunsAlready; by then nothing is left running.
+    """
+    folder = state_folder()
+    with held(folder):
+        children: list[Child] = []
+        work = asyncio.create_task(_run(folder, audience, children), name="up")
+        asked = asyncio.Event()
+
+        def stop() -> None:
+            if not asked.is_set():
+                asked.set()
+                audience.stopping()
+                work.cancel()
+            else:
+                for child in children:
+                    child.kill()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not asked.is_set():
+                raise
+        finally:
+            forget_running(folder)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
+    """Start all, then wait for a child that ends by itself; what was started is stopped on every way out."""
+    started = time.monotonic()
+    address = gateway_address(os.environ, audience)
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def watched(child: Child, stops_within_s: float) -> Child:
+            children.append(child)
+            stack.push_async_callback(_stop, child, stops_within_s, audience)
+            return child
+
+        aws = await watched(await _start_sandbox(folder), SANDBOX_STOPS_WITHIN_S)
+        sandbox = await _sandbox_ready(aws, audience)
+        gateway_started = time.monotonic()
+        gateway = await watched(await _start_gateway(folder, sandbox, address), GATEWAY_STOPS_WITHIN_S)
+        await _gateway_ready(gateway, address)
+        audience.step("gateway", time.monotonic() - gateway_started)
+        running = Running(
+            pid=os.getpid(),
+            started_at=datetime.now(UTC),
+            gateway_url=address.url,
+            sandbox=sandbox,
+        )
+        write_running(folder, running)
+        audience.ready(running, time.monotonic() - started)
+        await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
+        raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
+
+
+def gateway_address(environ: Mapping[str, str], audience: Audience) -> GatewayAddress:
+    """Where the gateway is to listen: `GATEWAY_HOST` and `GATEWAY_PORT`, else 8080 or, if taken, any port."""
+    host = environ.get("GATEWAY_HOST") or "127.0.0.1"
+    wish = environ.get("GATEWAY_PORT")
+    if wish is None:
+        port = _free_port(host, DEFAULT_GATEWAY_PORT)
+        if port is None:
+            port = _free_port(host, 0)
+            audience.note(
+                f"port {DEFAULT_GATEWAY_PORT} is taken, so the gateway takes {port}; GATEWAY_PORT chooses one"
+            )
+    else:
+        port = _free_port(host, int(wish)) if wish.isascii() and wish.isdigit() else None
+    if port is None:
+        raise CannotStart(f"GATEWAY_PORT={wish} cannot be had on {host}; 0 takes any free port")
+    return GatewayAddress(host, port)
+
+
+def child_environment(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Ours with `more`, and without what would send a child to a real account or through a proxy."""
+    ours = {name: value for name, value in environ.items() if not name.startswith(("AWS_", "OTEL_EXPORTER_"))}
+    return {**ours, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **more}
+
+
+async def _start_sandbox(folder: Path) -> Child:
+    return await Child.start(
+        "sandbox",
+        "sandbox",
+        ("--until-stdin-ends",),
+        environment=child_environment(os.environ, {"LLM_PLATFORM_STATE": str(folder)}),
+        log_file=folder / "sandbox.log",
+        piped=True,
+    )
+
+
+async def _sandbox_ready(child: Child, audience: Audience) -> Sandbox:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SANDBOX_READY_WITHIN_S):
+            while line := await child.line():
+                told = json.loads(line)
+                if "ready" in told:
+                    return Sandbox.model_validate(told["ready"])
+                audience.step(told["step"], told["seconds"])
+            await child.ended
+            raise child.failure()
+    raise ChildFailed(f"the sandbox was not ready in {SANDBOX_READY_WITHIN_S:g} s; its log:\n{child.tail()}")
+
+
+async def _start_gateway(folder: Path, sandbox: Sandbox, address: GatewayAddress) -> Child:
+    environment = {
+        **sandbox.environment,
+        "AWS_EMF_AGENT_ENDPOINT": sandbox.emf_address,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sandbox.otlp_url,
+        "LLM_PLATFORM_CATALOGUE": os.environ.get("LLM_PLATFORM_CATALOGUE") or str(sandbox.catalogue),
+        "GATEWAY_HOST": address.host,
+        "GATEWAY_PORT": str(address.port),
+    }
+    return await Child.start(
+        "gateway",
+        "gateway",
+        environment=child_environment(os.environ, environment),
+        log_file=folder / "gateway.log",
+    )
+
+
+async def _gateway_ready(child: Child, address: GatewayAddress) -> None:
+    deadline = time.monotonic() + GATEWAY_READY_WITHIN_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
+        while time.monotonic() < deadline:
+            if child.returncode is not None:
+                raise child.failure()
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with client.get(f"{address.url}/readyz") as response:
+                    if response.ok:
+                        return
+            await asyncio.sleep(_POLL_S)
+    raise ChildFailed(
+        f"the gateway was not ready in {GATEWAY_READY_WITHIN_S:g} s; {child.log_file} ends:\n{child.tail()}"
+    )
+
+
+async def _stop(child: Child, within_s: float, audience: Audience) -> None:
+    started = time.monotonic()
+    if child.returncode is None and not await child.stop(within_s):
+        audience.note(f"{child.name} did not stop in {within_s:g} s and was ended by force")
+    else:
+        audience.step(f"{child.name} stopped", time.monotonic() - started)
+
+
+def _free_port(host: str, port: int) -> int | None:
+    """`port`, or any for 0, if it can be had now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError):
+            return None
+        return int(probe.getsockname()[1])
