@@ -17,7 +17,7 @@ from gateway.chat import ChatRequest
 from gateway.circuit import Circuit
 from gateway.dialects.dialect import CallIdentity, Dialect
 from gateway.http.asgi import Receive, Scope, Send
-from gateway.http.authenticate import authenticate
+from gateway.http.authenticate import authenticate, check_claim
 from gateway.http.body import ClientLeftEarly, read_body
 from gateway.http.replying import ClientReply, StreamReply, WholeReply
 from gateway.invocation import Invocation, RunningAttempt
@@ -92,6 +92,7 @@ class Serving:
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
             policy = invocation.policy = await authenticate(headers, self._policies)
+            check_claim(headers, policy)
             with self._in_flight.permit(policy):
                 body = await read_body(
                     receive,

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from gateway.http.authenticate import authenticate
+from gateway.http.authenticate import authenticate, check_claim
 from gateway.http.faults import error_response
 from gateway.surfaces.openai_chat_schema import request_schema, response_schema
 from llmplatform.aws.parameters import PolicySource
@@ -80,7 +80,10 @@ def build_app(parts: AppParts) -> FastAPI:
 
 def _add_routes(app: FastAPI, parts: AppParts) -> None:
     async def tenant(request: Request) -> TenantPolicy:
-        return await authenticate(dict(request.scope["headers"]), parts.policies)
+        headers = dict(request.scope["headers"])
+        policy = await authenticate(headers, parts.policies)
+        check_claim(headers, policy)
+        return policy
 
     @app.get("/v1/models", summary="The models that this key may use", tags=["models"])
     async def models(policy: Annotated[TenantPolicy, Depends(tenant)]) -> ModelList:

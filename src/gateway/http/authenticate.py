@@ -12,7 +12,7 @@ async def authenticate(headers: Mapping[bytes, bytes], policies: PolicySource) -
     """The policy of the tenant whose key the request carries.
 
     The answer comes from memory, but for a key that memory does not know: then the store is asked once,
-    within a bound. Raises Unauthenticated, and Forbidden when `x-tenant-id` names another tenant.
+    within a bound. Raises Unauthenticated.
     """
     scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     key = key.strip()
@@ -21,7 +21,14 @@ async def authenticate(headers: Mapping[bytes, bytes], policies: PolicySource) -
     policy = policies.resolve(key) or await policies.resolve_unknown(key)
     if policy is None:
         raise Unauthenticated("the API key is not valid")
+    return policy
+
+
+def check_claim(headers: Mapping[bytes, bytes], policy: TenantPolicy) -> None:
+    """Raise Forbidden when `x-tenant-id` names another tenant than `policy`'s.
+
+    Apart from `authenticate`, so that the refusal is on the record of the tenant whose key it was.
+    """
     claimed = headers.get(b"x-tenant-id")
     if claimed is not None and ids.tenant_id(claimed.decode("latin-1").strip()) != policy.tenant_id:
         raise Forbidden("x-tenant-id names another tenant than the API key's", code="tenant_mismatch")
-    return policy
