@@ -51,6 +51,13 @@ class Emission:
         self, sinks: Sinks, *, clock: Clock, health: Health, report_every_s: float = REPORT_EVERY_S
     ) -> None:
         self._sinks = sinks
+        self._signals = (
+            self._send_row,
+            self._send_line,
+            self._send_spans,
+            self._send_sample,
+            self._log_content,
+        )
         self._others = (sinks.ledger, sinks.spans, sinks.samples, sinks.content)
         self._clock = clock
         self._health = health
@@ -68,33 +75,10 @@ class Emission:
 
         `policy` is None for a request of no known tenant: there is a line and a row of it, and no content.
         """
-        sinks = self._sinks
-        try:
-            sinks.ledger.accept(record)
-        except Exception as error:  # noqa: BLE001  # each signal stands alone
-            self._note_fault(error)
-        try:
-            sinks.lines.accept(emf.encode_invocation(record))
-        except Exception as error:  # noqa: BLE001
-            self._note_fault(error)
-        if record.trace_kept is not None:
+        for send in self._signals:
             try:
-                sinks.spans.accept(record)
-            except Exception as error:  # noqa: BLE001
-                self._note_fault(error)
-        if policy is None:
-            return
-        if record.sampled:
-            try:
-                sinks.samples.accept(StreamRecord(record.request_id, encode_sample(record, policy, content)))
-            except Exception as error:  # noqa: BLE001
-                self._note_fault(error)
-        if content is not None:
-            try:
-                event = content_event(record, policy, content)
-                if event is not None:
-                    sinks.content.accept(event)
-            except Exception as error:  # noqa: BLE001
+                send(record, policy, content)
+            except Exception as error:  # noqa: BLE001  # each signal stands alone, whatever befalls it
                 self._note_fault(error)
 
     async def start(self) -> None:
@@ -117,6 +101,31 @@ class Emission:
     def counts(self) -> dict[str, SinkCounts]:
         """What became of the items of each sink, by its name."""
         return {sink.name: sink.counts for sink in (self._sinks.lines, *self._others)}
+
+    def _send_row(self, record: InvocationRecord, *_: object) -> None:
+        self._sinks.ledger.accept(record)
+
+    def _send_line(self, record: InvocationRecord, *_: object) -> None:
+        self._sinks.lines.accept(emf.encode_invocation(record))
+
+    def _send_spans(self, record: InvocationRecord, *_: object) -> None:
+        if record.trace_kept is not None:
+            self._sinks.spans.accept(record)
+
+    def _send_sample(
+        self, record: InvocationRecord, policy: TenantPolicy | None, content: InvocationContent | None
+    ) -> None:
+        if record.sampled and policy is not None:
+            event = encode_sample(record, policy, content)
+            self._sinks.samples.accept(StreamRecord(record.request_id, event))
+
+    def _log_content(
+        self, record: InvocationRecord, policy: TenantPolicy | None, content: InvocationContent | None
+    ) -> None:
+        if policy is not None and content is not None:
+            event = content_event(record, policy, content)
+            if event is not None:
+                self._sinks.content.accept(event)
 
     async def _report_for_ever(self) -> None:
         while True:

@@ -242,7 +242,8 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
 
 
 def _usage(row: Mapping[str, str]) -> TokenUsage:
-    return TokenUsage(**{name: int(row[name]) for name in TokenUsage.__slots__ if name in row})
+    known = TokenUsage.__slots__
+    return TokenUsage(**{name: int(count) for name, count in row.items() if name in known})
 
 
 def _plain(value: Mapping[str, Any]) -> Any:
