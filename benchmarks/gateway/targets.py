@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aioboto3
 from backend import SCRIPTS
@@ -195,7 +196,7 @@ async def gateway(backend: Target, logs: Path) -> AsyncIterator[Target]:
             yield Target("this gateway", port, f"Bearer {key}", openai=True, pid=process.pid)
 
 
-async def _ready_line(process: asyncio.subprocess.Process) -> dict[str, object]:
+async def _ready_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
     while line := await process.stdout.readline():
         told = json.loads(line)
