@@ -121,8 +121,9 @@ class Invocation:
         """Put a call on the record, with the usage that it will be billed for as well as anyone knows it."""
         meter, model = attempt.meter, attempt.route.model
         usage, source = NO_USAGE, UsageSource.UNKNOWN
-        accepted = attempt.opened or (isinstance(fault, BackendTimedOut) and fault.phase != "connect")
-        if accepted or outcome is Outcome.CLIENT_CANCELLED:
+        # A call that was refused or never got through is not billed; any other may be.
+        late = isinstance(fault, BackendTimedOut) and fault.phase != "connect"
+        if attempt.opened or fault is None or late:
             usage, source = meter.settle(
                 drained=drained,
                 prompt_estimate=self.counted_prompt_tokens,

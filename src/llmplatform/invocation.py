@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from llmplatform.errors import InternalFault
 from llmplatform.ids import UNKNOWN
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
@@ -126,8 +127,10 @@ class InvocationRecord:
 
     @property
     def failed(self) -> bool:
-        """Whether the platform failed the tenant: a backend fault, or a refusal that is our own (5xx)."""
-        return self.outcome is Outcome.BACKEND_FAILED or (self.http_status or 0) >= 500  # noqa: PLR2004
+        """Whether the platform failed the tenant: a backend fault, a refusal of our own (5xx), a bug."""
+        if self.outcome is Outcome.BACKEND_FAILED or self.error_code == InternalFault.code:
+            return True
+        return (self.http_status or 0) >= 500  # noqa: PLR2004
 
     @property
     def ttft_slow(self) -> bool | None:

@@ -6,6 +6,7 @@ two forms. A client's sampled flag and its `X-Amzn-Trace-Id` are not trusted and
 
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal
 
 from llmplatform import ids
@@ -29,6 +30,14 @@ class TraceContext:
     parent_span_id: str | None
     """The caller's span, when it sent a valid `traceparent`."""
     origin: TraceOrigin
+
+
+def attempt_span_id(request_id: str, number: int) -> str:
+    """The span id of a request's attempt, counted from 0: 16 hex digits.
+
+    A hash, so that what a backend was told is its parent and the span made at the end have the same id.
+    """
+    return blake2b(f"{request_id}/{number}".encode(), digest_size=8).hexdigest()
 
 
 def adopt_trace(traceparent: str | None, x_trace_id: str | None, random: bytes) -> TraceContext:

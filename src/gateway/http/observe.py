@@ -5,25 +5,20 @@ application. The record is closed here exactly once, with exactly one outcome, b
 that no disconnect and no exception can go around.
 """
 
-import logging
 import os
 from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.emission import Emission
 from gateway.http.asgi import AsgiApp, Message, Receive, Scope, Send
-from gateway.http.faults import error_response
-from gateway.http.replying import send_whole
 from gateway.invocation import Invocation, KeepTrace
 from gateway.prompt_study import turns
 from gateway.surfaces.surface import Surface
 from llmplatform import ids
 from llmplatform.clock import Clock
-from llmplatform.errors import GatewayOverloaded, InternalFault
+from llmplatform.errors import GatewayOverloaded
 from llmplatform.invocation import Outcome
 from llmplatform.tracecontext import TraceContext, adopt_trace
-
-logger = logging.getLogger("gateway")
 
 
 class Serves(Protocol):
@@ -81,28 +76,14 @@ class Observe:
             arrived_ns=arrived_ns,
         )
         try:
-            await self._observed(scope, receive, send, surface, invocation)
-        finally:
-            self._emit(invocation)
-
-    async def _observed(
-        self, scope: Scope, receive: Receive, send: Send, surface: Surface, invocation: Invocation
-    ) -> None:
-        stamped = _stamping(send, invocation.trace, invocation.request_id, invocation)
-        try:
+            stamped = _stamping(send, trace, request_id, invocation)
             await self._serving.serve(scope, receive, stamped, surface, invocation)
-        except Exception as bug:
-            # The edge of the process: answered, on the record, and logged without anybody's values.
-            logger.exception("a bug of ours failed a request", extra={"request_id": invocation.request_id})
-            invocation.error = InternalFault(type(bug).__name__)
-            invocation.outcome = Outcome.REFUSED
-            if invocation.http_status is None:
-                await send_whole(stamped, *error_response(invocation.error, invocation.trace.trace_id))
         finally:
             if invocation.outcome is None:
                 # Cancelled from outside: the server's own deadline at shutdown.
                 invocation.error = GatewayOverloaded("the gateway is shutting down", retry_after_s=1)
                 invocation.outcome = Outcome.BACKEND_FAILED
+            self._emit(invocation)
 
     def _emit(self, invocation: Invocation) -> None:
         record = invocation.finish(

@@ -5,12 +5,13 @@ a long silence do not commit to anything but the status.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.chat import ChatEvent
 from gateway.http.asgi import Send
 from gateway.http.faults import error_response
+from gateway.lifeline import Lifeline
 from gateway.surfaces.surface import ReplyEncoder, ReplyHeading, StreamEncoder, Surface
 from llmplatform.errors import PlatformFault
 from llmplatform.usage import TokenUsage, UsageSource
@@ -89,8 +90,8 @@ class StreamReply:
     __slots__ = (
         "_encoder",
         "_last_sent_s",
+        "_lifeline",
         "_loop",
-        "_on_stall",
         "_ping_s",
         "_ping_task",
         "_send",
@@ -108,17 +109,17 @@ class StreamReply:
         surface: Surface,
         send: Send,
         trace_id: str,
+        lifeline: Lifeline,
         *,
         ping_s: float,
         stall_s: float,
-        on_stall: Callable[[], None],
     ) -> None:
         self._surface = surface
         self._send = send
         self._trace_id = trace_id
         self._ping_s = ping_s
         self._stall_s = stall_s
-        self._on_stall = on_stall
+        self._lifeline = lifeline
         self._encoder: StreamEncoder | None = None
         self._started = False
         self._sending = 0
@@ -159,6 +160,8 @@ class StreamReply:
         self._timer.cancel()
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
+        if self._ping_task is not None and self._ping_task is not asyncio.current_task():
+            await asyncio.wait({self._ping_task})
         self._sending += 1
         try:
             if not self._started:
@@ -173,7 +176,7 @@ class StreamReply:
         quiet_s = self._loop.time() - self._last_sent_s
         if self._sending:
             if quiet_s >= self._stall_s:
-                self._on_stall()
+                self._lifeline.cut("client_stalled")
                 return
         elif quiet_s >= self._ping_s:
             self._ping_task = self._loop.create_task(self._ping())
@@ -183,7 +186,9 @@ class StreamReply:
         try:
             await self._write(self._surface.ping)
         except OSError:
-            self._on_stall()
+            self._lifeline.client_left()
+        finally:
+            self._ping_task = None
 
 
 async def send_whole(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -7,7 +7,6 @@ totals include cached and reasoning tokens. Never content.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -22,6 +21,7 @@ from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
 from llmplatform.process.tracing import EXPORT_TIMEOUT_S, AttributeValue, finished_span
 from llmplatform.redaction import safe_label
+from llmplatform.tracecontext import attempt_span_id
 from llmplatform.usage import TokenUsage
 
 # A queued record is a few kilobytes; bytes are counted as items here.
@@ -81,11 +81,6 @@ def spans_of(record: InvocationRecord, resource: Resource) -> list[ReadableSpan]
             for number, attempt in enumerate(record.attempts)
         ),
     ]
-
-
-def attempt_span_id(request_id: str, number: int) -> str:
-    """The span id of an attempt: a hash, so that building the spans twice gives the same ones."""
-    return blake2b(f"{request_id}/{number}".encode(), digest_size=8).hexdigest()
 
 
 class SpanSink(BatchingSink[InvocationRecord, InvocationRecord]):

@@ -17,12 +17,13 @@ from aws_xray_sdk.core.models.segment import Segment
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
 from gateway.sinks.batching import BatchingSink, Limits, Receipt
-from gateway.sinks.spans import SPAN_LIMITS, attempt_span_id
+from gateway.sinks.spans import SPAN_LIMITS
 from gateway.sinks.thread import DaemonThread
 from llmplatform import ids
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
 from llmplatform.redaction import safe_label
+from llmplatform.tracecontext import attempt_span_id
 
 SEGMENT_NAME: Final = "llm-platform-gateway"
 MAX_DATAGRAM_BYTES: Final = 64_000

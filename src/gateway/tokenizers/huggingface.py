@@ -6,7 +6,7 @@ hold the two against each other.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def load(folder: Path) -> HuggingFaceTokenizer:
     return HuggingFaceTokenizer(folder.name, tokenizer, load_template(folder))
 
 
-def _control_pattern(tokens: Sequence[AddedToken]) -> re.Pattern[str] | None:
+def _control_pattern(tokens: Iterable[AddedToken]) -> re.Pattern[str] | None:
     """Matches the control tokens that text may be cut before: those that take no space on their left.
 
     The longest first, as the library matches them.
