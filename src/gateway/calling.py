@@ -49,7 +49,8 @@ class Caller:
         self._backends = backends
         self._clock = clock
         self._retries = RetryBudget()
-        self._circuits = {name: Circuit() for name in catalogue.models}
+        self.circuits: Mapping[str, Circuit] = {name: Circuit() for name in catalogue.models}
+        """By public model name."""
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer, or raise the BackendFault that the client is to be told. Sets the outcome of an answer."""
@@ -66,7 +67,7 @@ class Caller:
 
     async def _try(self, exchange: Exchange, route: Route, reason: str) -> BackendFault | None:
         """Call one model, again where that may help: None when it answered, else its last fault."""
-        model, circuit = route.model, self._circuits[route.model.model_id]
+        model, circuit = route.model, self.circuits[route.model.model_id]
         fault: BackendFault | None = None
         for number in range(1, model.max_attempts + 1):
             if not circuit.admit(self._now_s()):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from gateway.backends.backend import Backend
 from gateway.calling import Caller, Exchange
 from gateway.chat import ChatRequest
+from gateway.circuit import Circuit
 from gateway.dialects.dialect import Dialect
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.authenticate import authenticate, check_claim
@@ -76,6 +77,11 @@ class Serving:
         self._clock = clock
         self._limits = limits
         self._caller = Caller(backends, catalogue, clock)
+
+    @property
+    def circuits(self) -> Mapping[str, Circuit]:
+        """The circuit of each model, by its public name."""
+        return self._caller.circuits
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, surface: Surface, invocation: Invocation
