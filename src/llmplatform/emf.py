@@ -28,7 +28,7 @@ RESOLUTIONS_S: Final = (1, 60)
 MetricValue = int | float
 
 _REPORTED: Final = (UsageSource.REPORTED, UsageSource.DRAINED)
-_FIELD_OF_BIT: Final = INFERENCE_METRICS
+_BITS: Final = tuple((1 << at, metric.name) for at, metric in enumerate(INFERENCE_METRICS))
 _PIPELINE_BY_NAME: Final = {metric.name: metric for metric in PIPELINE_METRICS}
 
 
@@ -69,11 +69,6 @@ def encode_invocation(record: InvocationRecord) -> bytes:
     """
     usage, trace = record.usage, record.trace
     model_id, endpoint_type, endpoint_name = record.served_by
-    metrics = _metric_values(record)
-    mask = 0
-    for bit, value in enumerate(metrics):
-        if value is not None:
-            mask |= 1 << bit
     fields: dict[str, object] = {
         "tenant_id": record.tenant_id,
         "model_id": model_id,
@@ -111,9 +106,13 @@ def encode_invocation(record: InvocationRecord) -> bytes:
     }
     if record.attempts and (error_type := record.attempts[-1].error_type) is not None:
         fields["error_type"] = safe_label(error_type)
-    for metric, value in zip(_FIELD_OF_BIT, metrics, strict=True):
-        fields[metric.name] = value
-    body = orjson.dumps({name: value for name, value in fields.items() if value is not None}, option=_OPTIONS)
+    known = {name: value for name, value in fields.items() if value is not None}
+    mask = 0
+    for (bit, name), metric in zip(_BITS, _metric_values(record), strict=True):
+        if metric is not None:
+            known[name] = metric
+            mask |= bit
+    body = orjson.dumps(known, option=_OPTIONS)
     directive = _invocation_directive(mask, endpoint_name is not None)
     return _line(directive, record.completed_at, body)
 
@@ -173,7 +172,7 @@ def _invocation_directive(mask: int, has_endpoint_name: bool) -> bytes:  # noqa:
     if has_endpoint_name:
         dimensions.append("endpoint_name")
     return orjson.dumps(
-        directives((metric for bit, metric in enumerate(_FIELD_OF_BIT) if mask >> bit & 1), dimensions)
+        directives((metric for at, metric in enumerate(INFERENCE_METRICS) if mask >> at & 1), dimensions)
     )
 
 

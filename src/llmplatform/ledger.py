@@ -8,6 +8,8 @@ prompt there is its SHA-256. Pure; the table itself is defined in `llmplatform.a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, cast
 from zlib import crc32
 
@@ -70,7 +72,12 @@ class LedgerRow:
 
 def hour_of(moment: datetime) -> str:
     """The UTC hour of a moment as keys have it: `2026-11-23T20`."""
-    return moment.astimezone(UTC).isoformat()[:13]
+    return _hour_text(int(moment.timestamp()) // 3_600)
+
+
+@lru_cache(maxsize=64)
+def _hour_text(hours_since_epoch: int) -> str:
+    return datetime.fromtimestamp(hours_since_epoch * 3_600, UTC).isoformat()[:13]
 
 
 def shard_of(request_id: str) -> int:
@@ -116,14 +123,14 @@ def encode_item(record: InvocationRecord) -> Item:
         "sampled": {"BOOL": record.sampled},
         "sampled_rate": {"N": f"{record.sampled_rate:.6f}"},
     }
-    for name in _OPTIONAL_TEXT:
-        if (text := getattr(record, name)) is not None:
+    for name, text in zip(_OPTIONAL_TEXT, _texts_of(record), strict=True):
+        if text is not None:
             item[name] = {"S": text}
-    for name in _OPTIONAL_COUNTS:
-        if (count := getattr(record, name)) is not None:
+    for name, count in zip(_OPTIONAL_COUNTS, _counts_of(record), strict=True):
+        if count is not None:
             item[name] = {"N": str(count)}
-    for name in _OPTIONAL_TIMES:
-        if (ms := getattr(record, name)) is not None:
+    for name, ms in zip(_OPTIONAL_TIMES, _times_of(record), strict=True):
+        if ms is not None:
             item[name] = {"N": f"{ms:.3f}"}
     if record.finish_reason is not None:
         item["finish_reason"] = {"S": safe_label(record.finish_reason)}
@@ -182,6 +189,11 @@ _OPTIONAL_TEXT: Final = (
 )
 _OPTIONAL_COUNTS: Final = ("http_status", "counted_prompt_tokens")
 _OPTIONAL_TIMES: Final = ("time_to_first_token_ms", "first_token_delivered_ms", "gateway_overhead_ms")
+
+# One call in C for all of a kind.
+_texts_of: Final = attrgetter(*_OPTIONAL_TEXT)
+_counts_of: Final = attrgetter(*_OPTIONAL_COUNTS)
+_times_of: Final = attrgetter(*_OPTIONAL_TIMES)
 
 _ATTEMPT_TEXT: Final = ("endpoint_name", "error_code")
 _ATTEMPT_LABELS: Final = ("error_type", "upstream_request_id", "service_tier")
