@@ -11,10 +11,11 @@ import importlib.metadata
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import tiktoken
 
-from gateway.chat import ChatRequest, JsonSchema
+from gateway.chat import ChatRequest, JsonSchema, Role
 from gateway.tokenizers.tokenizer import IMAGE_TOKENS, Pieces, image_count, texts_of
 from llmplatform.errors import ConfigFault
 
@@ -53,6 +54,8 @@ class OpenAITokenizer:
     def __init__(self, encoding: tiktoken.Encoding) -> None:
         self.name = f"tiktoken:{encoding.name}"
         self._encoding = encoding
+        # Counted once: each call lets go of the GIL, and a busy thread may keep it for 5 ms.
+        self._role_tokens = {role: self.count_text(role) for role in get_args(Role)}
 
     def pieces(self, request: ChatRequest) -> Pieces:
         """A piece a text: contents, tool calls and tools; roles and names are counted here."""
@@ -60,7 +63,7 @@ class OpenAITokenizer:
         extra = _PRIMING + _PER_MESSAGE * len(request.messages) + IMAGE_TOKENS * images
         plain = not (images or request.tools or isinstance(request.response_format, JsonSchema))
         for message in request.messages:
-            extra += self.count_text(message.role)
+            extra += self._role_tokens[message.role]
             if message.name is not None:
                 extra += _PER_NAME + self.count_text(message.name)
             plain = plain and not message.tool_calls
