@@ -4,8 +4,8 @@ from typing import Final
 
 from rich.console import Console
 
-OUT: Final = Console(soft_wrap=True, highlight=False)
-ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False)
+OUT: Final = Console(soft_wrap=True, highlight=False, emoji=False)
+ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 
 class CommandFailed(Exception):

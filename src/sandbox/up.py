@@ -29,6 +29,7 @@ GATEWAY_READY_WITHIN_S: Final = 60.0
 GATEWAY_STOPS_WITHIN_S: Final = 35.0
 SANDBOX_STOPS_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Audience(Protocol):
@@ -70,7 +71,7 @@ class GatewayAddress:
 
 
 async def up(audience: Audience) -> None:
-    """Run everything until SIGINT or SIGTERM; a second one ends it by force.
+    """Run everything until SIGINT, SIGTERM or SIGHUP; a second one ends it by force.
 
     Raises CannotStart, ChildFailed or RunsAlready; by then nothing is left running.
     """
@@ -90,7 +91,7 @@ async def up(audience: Audience) -> None:
                     child.kill()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _ENDING:
             loop.add_signal_handler(number, stop)
         try:
             await work
@@ -99,7 +100,7 @@ async def up(audience: Audience) -> None:
                 raise
         finally:
             forget_running(folder)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _ENDING:
                 loop.remove_signal_handler(number)
 
 

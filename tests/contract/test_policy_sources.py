@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -26,25 +26,12 @@ from llmplatform.errors import GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.tenants import TenantFault, Tenants
+from llmplatform.testing import START, FakeClock
 from sandbox.emulator import REGION, Emulator
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
 
-START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ACME, GLOBEX = TenantId("acme"), TenantId("globex-health")
-
-
-class ManualClock:
-    """Time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.passed = timedelta()
-
-    def monotonic_ns(self) -> int:
-        return round(self.passed.total_seconds() * 1e9)
-
-    def now(self) -> datetime:
-        return START + self.passed
 
 
 def key(tenant: TenantId, seed: int) -> str:
@@ -54,7 +41,7 @@ def key(tenant: TenantId, seed: int) -> str:
 class World(Protocol):
     """A source, and what its truth is changed with."""
 
-    clock: ManualClock
+    clock: FakeClock
 
     @property
     def source(self) -> PolicySource: ...
@@ -66,7 +53,7 @@ class World(Protocol):
 
 class MemoryWorld:
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = FakeClock()
         self.source = InMemoryPolicySource(self.clock)
 
     async def store(self, policy: TenantPolicy, *keys: KeyRecord) -> None:
@@ -82,7 +69,7 @@ class StoreWorld:
 
     ssm: Any
     prefix: str
-    clock: ManualClock
+    clock: FakeClock
     source: ParameterPolicySource
 
     async def put(self, name: str, value: str, kind: str = "String") -> None:
@@ -108,7 +95,7 @@ def client_of(url: str) -> Any:
 
 @asynccontextmanager
 async def store_world(url: str) -> AsyncIterator[StoreWorld]:
-    prefix, clock = f"/llm-platform-{uuid4().hex}", ManualClock()
+    prefix, clock = f"/llm-platform-{uuid4().hex}", FakeClock()
     async with (
         client_of(url) as ssm,
         ParameterPolicySource(lambda: client_of(url), clock, prefix=prefix) as source,
@@ -162,7 +149,7 @@ async def test_several_keys_open_one_tenant_and_an_expired_one_does_not(world: W
     old = apikeys.record_of(key(ACME, 1), START, START + timedelta(hours=1))
     await world.store(policy, old, apikeys.record_of(key(ACME, 2), START))
     assert world.source.resolve(key(ACME, 1)) == world.source.resolve(key(ACME, 2)) == policy
-    world.clock.passed = timedelta(hours=1)
+    world.clock.advance(s=3_600)
     assert world.source.resolve(key(ACME, 1)) is None
     assert world.source.resolve(key(ACME, 2)) == policy
 
@@ -232,10 +219,10 @@ async def test_many_requests_with_unknown_keys_make_one_read_in_five_seconds(sto
     wrong = key(ACME, 9)
     assert await asyncio.gather(*(stored.source.resolve_unknown(wrong) for _ in range(50))) == [None] * 50
     assert stored.source.counts.targeted_reads == 1
-    stored.clock.passed += timedelta(seconds=4.9)
+    stored.clock.advance(s=4.9)
     await stored.source.resolve_unknown(wrong)
     assert stored.source.counts.targeted_reads == 1
-    stored.clock.passed += timedelta(seconds=0.2)
+    stored.clock.advance(s=0.2)
     await stored.source.resolve_unknown(wrong)
     assert stored.source.counts.targeted_reads == 2
 
@@ -296,10 +283,10 @@ async def test_a_removed_tenant_is_gone_after_a_refresh(stored: StoreWorld) -> N
     [
         "0.1",
         "{}",
-        json.dumps({"factor": -1, "expires_at": "2026-11-23T13:00:00Z", "writer": "x"}),
-        json.dumps({"factor": 2, "expires_at": "2026-11-23T13:00:00Z", "writer": "x"}),
-        '{"factor": NaN, "expires_at": "2026-11-23T13:00:00Z", "writer": "x"}',
-        json.dumps({"factor": 0, "expires_at": "2026-11-23T13:00:00", "writer": "no time zone"}),
+        json.dumps({"factor": -1, "expires_at": "2099-01-01T13:00:00Z", "writer": "x"}),
+        json.dumps({"factor": 2, "expires_at": "2099-01-01T13:00:00Z", "writer": "x"}),
+        '{"factor": NaN, "expires_at": "2099-01-01T13:00:00Z", "writer": "x"}',
+        json.dumps({"factor": 0, "expires_at": "2099-01-01T13:00:00", "writer": "no time zone"}),
         json.dumps({"factor": 0, "writer": "no expiry"}),
     ],
 )
@@ -314,7 +301,7 @@ async def test_the_last_good_copy_goes_on_while_the_store_is_down(tmp_path_facto
         policy = TenantPolicy(tenant_id=ACME)
         await world.store(policy, apikeys.record_of(key(ACME, 1), START))
         await aws.kill()
-        world.clock.passed = timedelta(seconds=90)
+        world.clock.advance(s=90)
         assert not await world.source.refresh()
         assert world.source.age_s == 90
         assert world.source.resolve(key(ACME, 1)) == policy
@@ -325,14 +312,14 @@ async def test_the_last_good_copy_goes_on_while_the_store_is_down(tmp_path_facto
 
 async def test_a_good_key_is_not_called_bad_before_anything_was_read(unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    async with ParameterPolicySource(lambda: client_of(url), ManualClock()) as source:
+    async with ParameterPolicySource(lambda: client_of(url), FakeClock()) as source:
         assert source.age_s is None
         with pytest.raises(GatewayOverloaded):
             await source.resolve_unknown(key(ACME, 1))
 
 
 async def test_refreshing_goes_on_by_itself(aws: Emulator) -> None:
-    prefix, clock = f"/llm-platform-{uuid4().hex}", ManualClock()
+    prefix, clock = f"/llm-platform-{uuid4().hex}", FakeClock()
     async with client_of(aws.url) as ssm:
         tenants = Tenants(ssm, clock, prefix=prefix)
         source = ParameterPolicySource(lambda: client_of(aws.url), clock, prefix=prefix, refresh_s=0.05)
@@ -351,7 +338,7 @@ async def test_rotation_lets_clients_change_over(stored: StoreWorld) -> None:
     assert await stored.source.refresh()
     assert stored.source.resolve(first) is not None
     assert stored.source.resolve(second) is not None
-    stored.clock.passed = timedelta(hours=2)
+    stored.clock.advance(s=7_200)
     assert stored.source.resolve(first) is None
     assert stored.source.resolve(second) is not None
     third = await tenants.add_key(ACME, retire_others_after=timedelta())
