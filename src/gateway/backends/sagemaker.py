@@ -83,9 +83,29 @@ class PayloadPartDecoder:
         if self._failed:
             return ()
         try:
-            frames = self._frames.feed(data)
+            events = self._take(self._frames.feed(data))
         except BackendProtocolCorrupt as damage:
             return self._fail([], damage)
+        if not self._failed:
+            try:
+                self._frames.pending  # noqa: B018  # raises when the frames were followed by a damaged one
+            except BackendProtocolCorrupt as damage:
+                return self._fail([*events], damage)
+        return events
+
+    def finish(self) -> Sequence[ChatEvent]:
+        """Nothing when the container's reply was complete and no frame is unfinished, else StreamFailed."""
+        if self._failed:
+            return ()
+        try:
+            unfinished = self._frames.pending
+        except BackendProtocolCorrupt as damage:
+            return self._fail([], damage)
+        if unfinished:
+            return self._fail([], corrupt("SageMaker stream: ended inside a frame"))
+        return self._inner.finish()
+
+    def _take(self, frames: Sequence[Frame]) -> Sequence[ChatEvent]:
         if len(frames) == 1 and frames[0].headers.event_type == "PayloadPart":
             return self._feed_inner(frames[0].payload)
         events: list[ChatEvent] = []
@@ -101,20 +121,7 @@ class PayloadPartDecoder:
                 events.append(EventSkipped(frame.headers.event_type or "unnamed"))
         if parts:
             events += self._feed_inner(b"".join(parts))
-        ended = bool(events) and type(events[-1]) is StreamFailed
-        return events if failure is None or ended else self._fail(events, failure)
-
-    def finish(self) -> Sequence[ChatEvent]:
-        """Nothing when the container's reply was complete and no frame is unfinished, else StreamFailed."""
-        if self._failed:
-            return ()
-        try:
-            unfinished = self._frames.pending
-        except BackendProtocolCorrupt as damage:
-            return self._fail([], damage)
-        if unfinished:
-            return self._fail([], corrupt("SageMaker stream: ended inside a frame"))
-        return self._inner.finish()
+        return events if failure is None or self._failed else self._fail(events, failure)
 
     def _feed_inner(self, part: bytes) -> Sequence[ChatEvent]:
         events = self._inner.feed(part)
