@@ -26,9 +26,9 @@ def head_sampled(trace_id: str, key: bytes, rate: float) -> bool:
     """Whether a trace is among the share `rate` that is kept whatever becomes of it.
 
     Clients choose trace ids and a UUID v4 has fixed bits, so the hash is keyed with the deployment's own
-    `key` (at most 64 bytes): who does not hold it can neither force nor avoid being kept.
+    `key` (its first 64 bytes): who does not hold it can neither force nor avoid being kept.
     """
-    digest = blake2b(trace_id.encode(), digest_size=8, key=key).digest()
+    digest = blake2b(trace_id.encode(), digest_size=8, key=key[: blake2b.MAX_KEY_SIZE]).digest()
     return int.from_bytes(digest, "big") < rate * _SPACE
 
 

@@ -53,6 +53,11 @@ def test_a_client_that_counts_up_or_down_gets_the_same_rate() -> None:
         assert sum(head_sampled(trace, KEY, 0.1) for trace in traces) / 20_000 == pytest.approx(0.1, rel=0.1)
 
 
+def test_a_key_of_any_length_will_do() -> None:
+    for key in (b"", b"k" * 64, b"k" * 1_000):
+        assert head_sampled("ab" * 16, key, 1.0)
+
+
 def test_the_choice_can_be_recomputed_anywhere() -> None:
     """A change of these would change which requests of the past were chosen."""
     ids = [f"019ab3c4-d5e6-7f00-8000-{number:012x}" for number in range(100)]
