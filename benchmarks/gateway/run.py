@@ -26,7 +26,7 @@ FULL = Sizes(whole=3_000, burst=1_000, paced=800, alone=200, soak=20_000, repeat
 QUICK = Sizes(whole=400, burst=150, paced=200, alone=40, soak=2_000, limit_s=20)
 # At fourteen milliseconds a request the same amount of work would take a quarter of an hour.
 FULL_SLOW = Sizes(whole=300, burst=60, paced=200, alone=60, soak=0)
-QUICK_SLOW = Sizes(whole=60, burst=16, paced=50, alone=10, soak=0, limit_s=15)
+QUICK_SLOW = Sizes(whole=60, burst=16, paced=200, alone=10, soak=0, limit_s=20)
 
 NAMES = ("gateway", "litellm", "pass-through")
 
