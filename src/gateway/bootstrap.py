@@ -4,15 +4,14 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 
 import aioboto3
 import aiohttp
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
 
 from gateway.backends.aws import AwsRuntime
 from gateway.backends.backend import Backend
@@ -20,7 +19,7 @@ from gateway.backends.bedrock import BedrockBackend
 from gateway.backends.http import open_session
 from gateway.backends.sagemaker import SageMakerBackend
 from gateway.dialects.registry import DIALECTS
-from gateway.emission import Emission, Sinks
+from gateway.emission import COMPONENT, Emission, HealthFigures, Sinks
 from gateway.http.app import AppParts, build_app
 from gateway.http.asgi import AsgiApp
 from gateway.http.observe import Observe
@@ -33,7 +32,6 @@ from gateway.sinks.emf import AgentLineSink, FileLineSink
 from gateway.sinks.kinesis import KinesisSink
 from gateway.sinks.ledger import LedgerSink
 from gateway.sinks.spans import SpanSink
-from gateway.sinks.xray_daemon import XrayDaemonSink
 from gateway.surfaces.openai_chat import OPENAI_CHAT
 from gateway.tokenizing import Counters, TokenCounter, build_counters
 from llmplatform.aws.parameters import ParameterPolicySource, PolicySource
@@ -41,7 +39,8 @@ from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
 from llmplatform.catalogue import Catalogue, load_catalogue
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.invocation import InvocationRecord
-from llmplatform.metrics import AVAILABILITY, POLICY_AGE_SECONDS, TOKENIZER_MISSING
+from llmplatform.metrics import AVAILABILITY, CIRCUIT_OPEN, POLICY_AGE_SECONDS, TOKENIZER_MISSING
+from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.sampling import keep_trace
 from llmplatform.sinks import NullSink, Sink
 
@@ -159,12 +158,18 @@ def build_gateway(
         ),
     )
 
-    def health() -> dict[str, float | int | None]:
-        return {
-            AVAILABILITY.name: 0 if in_flight.draining else 1,
-            POLICY_AGE_SECONDS.name: policies.age_s,
-            TOKENIZER_MISSING.name: len(counters.fallbacks),
-        }
+    def health() -> Iterator[HealthFigures]:
+        yield (
+            {"component": COMPONENT},
+            {
+                AVAILABILITY.name: 0 if _not_ready(policies, in_flight) else 1,
+                POLICY_AGE_SECONDS.name: policies.age_s,
+                TOKENIZER_MISSING.name: len(counters.fallbacks),
+            },
+        )
+        for model_id, circuit in serving.circuits.items():
+            held_back = circuit.state(clock.monotonic_ns() / 1e9) != "closed"
+            yield {"model_id": model_id}, {CIRCUIT_OPEN.name: int(held_back)}
 
     emission = Emission(sinks, clock=clock, health=health)
     key = settings.trace_sample_key.get_secret_value().encode() or secrets.token_bytes(32)
@@ -214,9 +219,15 @@ async def _sinks(
 
 
 def _spans(environment: EnvironmentSettings) -> Sink[InvocationRecord]:
-    if environment.otel_exporter_otlp_endpoint or environment.otel_exporter_otlp_traces_endpoint:
-        return SpanSink(OTLPSpanExporter(), Resource.create({"service.name": "llm-platform-gateway"}))
+    if environment.otel_exporter_otlp_endpoint:
+        resource = process_resource(
+            "llm-platform-gateway", version=version("llm-platform"), instance_id=socket.gethostname()
+        )
+        return SpanSink(otlp_exporter(environment.otel_exporter_otlp_endpoint), resource)
     if environment.aws_xray_daemon_address:
+        # Imported where it is wanted: it takes 0.3 s, and a socket that it never closes.
+        from gateway.sinks.xray_daemon import XrayDaemonSink  # noqa: PLC0415
+
         return XrayDaemonSink(environment.aws_xray_daemon_address)
     logger.warning(
         "traces go nowhere: set OTEL_EXPORTER_OTLP_ENDPOINT (a collector), or AWS_XRAY_DAEMON_ADDRESS"

@@ -134,7 +134,9 @@ class Caller:
         if request.stream and not model.streaming:
             request = replace(request, stream=False)
         call = BackendCall(request, model, _identity(exchange))
-        async with self._backends[model.endpoint_type].open(call) as upstream:
+        backend = self._backends[model.endpoint_type]
+        attempt.trace_sent = backend.sends_trace
+        async with backend.open(call) as upstream:
             attempt.opened = True
             attempt.upstream_request_id = upstream.upstream_request_id
             while events := await upstream.read():

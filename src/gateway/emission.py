@@ -7,7 +7,7 @@ minute, and a last time at the end, the platform reports on itself the same way.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +29,10 @@ COMPONENT: Final = "gateway"
 # The line sink goes last, since it carries the others' last counts.
 LINES_SHARE_OF_DEADLINE: Final = 0.25
 
-Health = Callable[[], Mapping[str, emf.MetricValue | None]]
-"""The process's own figures, by name in the Pipeline table: availability, policy age, tokenizers missing."""
+HealthFigures = tuple[Mapping[str, str], Mapping[str, emf.MetricValue | None]]
+"""Dimensions, and figures by name in the Pipeline table."""
+Health = Callable[[], Iterable[HealthFigures]]
+"""The process's own figures: availability, policy age, tokenizers missing, circuits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,9 @@ class Emission:
                 self._reported_drops[name] = counts.dropped
             faults = self.faults - self._reported_faults
             self._reported_faults = self.faults
-            own = {**self._health(), TELEMETRY_FAULTS.name: faults}
-            self._sinks.lines.accept(emf.encode_pipeline(now, {"component": COMPONENT}, own))
+            own = ({"component": COMPONENT}, {TELEMETRY_FAULTS.name: faults})
+            for dimensions, figures in (own, *self._health()):
+                self._sinks.lines.accept(emf.encode_pipeline(now, dimensions, figures))
         except Exception as error:  # noqa: BLE001  # the report is telemetry too
             self._note_fault(error)
 

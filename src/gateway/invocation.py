@@ -42,6 +42,7 @@ class RunningAttempt:
     opened: bool = False
     """Whether the head of a reply came: from then on the call may be billed."""
     upstream_request_id: str | None = None
+    trace_sent: bool = False
 
 
 class Invocation:
@@ -149,6 +150,7 @@ class Invocation:
                 upstream_request_id=attempt.upstream_request_id,
                 upstream_latency_ms=meter.upstream_latency_ms,
                 service_tier=meter.service_tier,
+                trace_sent=attempt.trace_sent,
             )
         )
 

@@ -56,7 +56,7 @@ class EnvironmentSettings(BaseSettings):
     aws_emf_agent_endpoint: str | None = None
     """`tcp://host:port` of a CloudWatch agent; without it EMF lines go to stdout."""
     otel_exporter_otlp_endpoint: str | None = None
-    otel_exporter_otlp_traces_endpoint: str | None = None
+    """Base address of a collector, `http://127.0.0.1:4318`."""
     aws_xray_daemon_address: str | None = None
     """Where segments go when there is no OTLP endpoint."""
 

@@ -139,7 +139,7 @@ def _metric_values(record: InvocationRecord) -> tuple[MetricValue | None, ...]:
     return (
         1,
         1 if record.failed else 0,
-        0 if record.trace.origin == "minted" else 1,
+        None if record.trace_propagated is None else int(record.trace_propagated),
         round(record.total_latency_ms, 3) if completed else None,
         _rounded(record.time_to_first_token_ms),
         None if slow is None else int(slow),

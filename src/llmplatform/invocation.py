@@ -55,6 +55,8 @@ class Attempt:
     upstream_request_id: str | None = None
     upstream_latency_ms: int | None = None
     service_tier: str | None = None
+    trace_sent: bool = True
+    """Whether the trace id went along, in a place that reaches the model's side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,11 @@ class InvocationRecord:
         if self.outcome is Outcome.BACKEND_FAILED or self.error_code == InternalFault.code:
             return True
         return (self.http_status or 0) >= 500  # noqa: PLR2004
+
+    @property
+    def trace_propagated(self) -> bool | None:
+        """Whether the trace id went along with every call to a backend; None where none was called."""
+        return all(attempt.trace_sent for attempt in self.attempts) if self.attempts else None
 
     @property
     def ttft_slow(self) -> bool | None:

@@ -97,7 +97,7 @@ TTFT_SLOW: Final = _inference(
 TRACE_PROPAGATED: Final = _inference(
     "trace_propagated",
     "Count",
-    "0 or 1: the trace began with the client, which sent a traceparent or x-trace-id; 0 is minted here.",
+    "0 or 1: the trace id went along with every call to a backend; absent where none was called.",
 )
 TOKEN_COUNT_DIFFERENCE: Final = _inference(
     "token_count_difference",
@@ -128,6 +128,12 @@ POLICY_AGE_SECONDS: Final = _pipeline(
 TOKENIZER_MISSING: Final = _pipeline(
     "tokenizer_missing", "Count", "component", "Catalogue models whose tokenizer is not on this machine."
 )
+CIRCUIT_OPEN: Final = _pipeline(
+    "circuit_open",
+    "Count",
+    "model_id",
+    "0 or 1, once a minute: calls are held back for the model's health.",
+)
 TELEMETRY_FAULTS: Final = _pipeline(
     "telemetry_faults",
     "Count",
@@ -157,6 +163,7 @@ PIPELINE_METRICS: Final = (
     AVAILABILITY,
     POLICY_AGE_SECONDS,
     TOKENIZER_MISSING,
+    CIRCUIT_OPEN,
     TELEMETRY_FAULTS,
 )
 METRICS: Final = {(metric.namespace, metric.name): metric for metric in INFERENCE_METRICS + PIPELINE_METRICS}

@@ -41,6 +41,8 @@ class Backend(Protocol):
 
     name: str
     """`bedrock` or `sagemaker`."""
+    sends_trace: bool
+    """Whether its calls carry the trace id in a place that reaches the model's side."""
 
     def open(self, call: BackendCall) -> AbstractAsyncContextManager[BackendReply]:
         """Send the call and wait for the reply's head, within the model's connect and first-token timeouts.

@@ -21,6 +21,7 @@ class BedrockBackend:
     """The models of Bedrock's runtime."""
 
     name = "bedrock"
+    sends_trace = True  # in requestMetadata
 
     def __init__(
         self,

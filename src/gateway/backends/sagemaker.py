@@ -27,6 +27,7 @@ class SageMakerBackend:
     """The endpoints of SageMaker's runtime, their inference components and multi-model targets."""
 
     name = "sagemaker"
+    sends_trace = True  # in Inference-Id and Custom-Attributes
 
     def __init__(
         self,

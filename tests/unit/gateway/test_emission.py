@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import StatusCode
 
 from corpus.invocations import attempt, content, policy, record, refused
-from gateway.emission import Emission, Sinks
+from gateway.emission import Emission, HealthFigures, Sinks
 from gateway.sinks.content_log import LogEvent
 from gateway.sinks.kinesis import StreamRecord
 from gateway.sinks.spans import spans_of
@@ -68,7 +68,7 @@ class Rig:
         self.emission = Emission(
             Sinks(self.lines, self.ledger, self.spans, self.samples, self.content),
             clock=SystemClock(),
-            health=lambda: health or {"availability": 1},
+            health=lambda: [({"component": "gateway"}, health or {"availability": 1})],
             report_every_s=every_s,
         )
 
@@ -122,7 +122,7 @@ def test_a_sink_that_fails_fails_alone(broken: str, caplog: pytest.LogCaptureFix
         "content": rig.content,
     }
     sinks: dict[str, Any] = {**every, broken: BrokenSink(broken)}
-    emission = Emission(Sinks(**sinks), clock=SystemClock(), health=dict)
+    emission = Emission(Sinks(**sinks), clock=SystemClock(), health=list)
     for _ in range(2):
         emission.emit(chosen(), policy(log_content=True), content())
     assert {name: len(sink.items) for name, sink in every.items() if name != broken} == dict.fromkeys(
@@ -185,15 +185,15 @@ async def test_the_platform_reports_on_itself_every_so_often() -> None:
     of_ledger = [line for line in rig.health_lines() if line.get("sink") == "ledger"]
     assert (of_ledger[0]["sink_dropped"], of_ledger[0]["sink_pending"]) == (3, 2)
     assert sum(line["sink_dropped"] for line in of_ledger) == 3
-    (first, *_) = [line for line in rig.health_lines() if line.get("component") == "gateway"]
-    assert (first["availability"], first["policy_age_seconds"], first["telemetry_faults"]) == (1, 12.5, 0)
-    assert "tokenizer_missing" not in first
+    (faults, own, *_) = [line for line in rig.health_lines() if line.get("component") == "gateway"]
+    assert (own["availability"], own["policy_age_seconds"], faults["telemetry_faults"]) == (1, 12.5, 0)
+    assert "tokenizer_missing" not in own
 
 
 async def test_a_health_figure_that_fails_is_a_fault_and_not_the_end_of_reports() -> None:
     rig = Rig()
 
-    def ill() -> Mapping[str, int]:
+    def ill() -> list[HealthFigures]:
         raise RuntimeError
 
     emission = Emission(rig.emission._sinks, clock=SystemClock(), health=ill, report_every_s=0.01)
@@ -208,7 +208,7 @@ async def test_flush_reports_a_last_time_and_keeps_its_deadline() -> None:
     await rig.emission.start()
     rig.emission.emit(record(), policy(), None)
     await rig.emission.flush(8.0)
-    assert len(rig.health_lines()) == 6
+    assert len(rig.health_lines()) == 7
     assert rig.ledger.flushed_with_s is not None
     assert rig.lines.flushed_with_s is not None
     assert rig.ledger.flushed_with_s + rig.lines.flushed_with_s <= 8.0

@@ -64,7 +64,7 @@ def test_a_completed_stream_publishes_what_was_measured() -> None:
     assert values == {
         "request_count": 1,
         "request_failed": 0,
-        "trace_propagated": 0,
+        "trace_propagated": 1,
         "total_latency": 1234.568,
         "time_to_first_token": 300.5,
         "ttft_slow": 0,
@@ -153,9 +153,12 @@ def test_a_cancelled_stream_has_a_first_token_and_no_total_latency() -> None:
     assert value_of(line, "total_latency") is None
 
 
-def test_the_trace_counts_as_propagated_when_the_client_brought_it() -> None:
-    brought = record(trace=replace(record().trace, origin="traceparent"))
-    assert value_of(encode_invocation(brought), "trace_propagated") == 1
+def test_a_trace_counts_as_propagated_when_each_backend_was_told() -> None:
+    (attempt,) = record().attempts
+    untold = record(attempts=(attempt, replace(attempt, trace_sent=False)))
+    assert value_of(encode_invocation(untold), "trace_propagated") == 0
+    assert value_of(encode_invocation(record()), "trace_propagated") == 1
+    assert value_of(encode_invocation(record(attempts=())), "trace_propagated") is None
 
 
 def test_a_slow_first_token_is_marked() -> None:
