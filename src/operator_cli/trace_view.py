@@ -1,6 +1,6 @@
 """How a request's life looks in a terminal. Pure: rows and spans in, something to print out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,10 +37,11 @@ class Bar:
 def bars_of_segments(documents: Iterable[dict[str, Any]]) -> tuple[Bar, ...]:
     """The spans of X-Ray segment documents, parents before children, in order of their start."""
     segments = {str(document.get("id")): document for document in documents}
+    known = {id_ for document in segments.values() for id_ in _ids(document)}
     children: dict[str | None, list[dict[str, Any]]] = {}
     for document in segments.values():
-        parent = document.get("parent_id")
-        children.setdefault(parent if parent in segments else None, []).append(document)
+        parent = document.get("parent_id")  # of another document, maybe of a subsegment in it
+        children.setdefault(parent if parent in known else None, []).append(document)
     bars: list[Bar] = []
 
     def add(document: dict[str, Any], depth: int) -> None:
@@ -216,6 +217,12 @@ def _attempt(number: int, attempt: Attempt) -> Text:
     if attempt.upstream_request_id is not None:
         text.append(f" · backend's id {attempt.upstream_request_id}", style="dim")
     return text
+
+
+def _ids(document: dict[str, Any]) -> Iterator[str]:
+    yield str(document.get("id"))
+    for inner in document.get("subsegments", ()):
+        yield from _ids(inner)
 
 
 def _start(document: dict[str, Any]) -> float:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 
+from gateway.settings import read_settings
 from operator_cli.console import ERR, OUT
+from sandbox.settings import SandboxSettings
 from sandbox.state import Running
 from sandbox.up import up
 
@@ -53,7 +55,9 @@ def curl(running: Running) -> str:
 
 
 def run_up() -> None:
-    """Run everything until Ctrl-C."""
+    """Run everything until Ctrl-C. Raises ConfigFault at once for a setting that would stop it later."""
+    read_settings()
+    SandboxSettings.read()
     OUT.print("starting the platform")
     asyncio.run(up(Terminal()))
     OUT.print("stopped")

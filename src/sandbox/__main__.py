@@ -14,7 +14,8 @@ import sys
 from llmplatform.errors import ConfigFault
 from llmplatform.process.logging import configure_logging
 from sandbox.emulator import EmulatorError
-from sandbox.laptop import SandboxSettings, serve_sandbox
+from sandbox.laptop import serve_sandbox
+from sandbox.settings import SandboxSettings
 
 
 async def run(settings: SandboxSettings, *, until_stdin_ends: bool) -> None:

@@ -5,24 +5,20 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from llmplatform.clock import SystemClock
-from llmplatform.settings import describe, refuse_unknown
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 from sandbox.seed import seed
+from sandbox.settings import SandboxSettings
 from sandbox.state import Sandbox, state_folder
 from sandbox.traces import serve_traces
 
@@ -32,26 +28,6 @@ TOKENIZER: Final = "tokenizers/smollm2-135m"
 ResultT = TypeVar("ResultT")
 Tell = Callable[[str, float], None]
 """Takes the name of a step that is done, and the seconds that it took."""
-
-
-class SandboxSettings(BaseSettings):
-    """Ports, as `SANDBOX_*` variables; 0 takes any that is free."""
-
-    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
-
-    aws_port: int = Field(default=0, ge=0, le=65_535)
-    runtime_port: int = Field(default=0, ge=0, le=65_535)
-    emf_port: int = Field(default=0, ge=0, le=65_535)
-    otlp_port: int = Field(default=0, ge=0, le=65_535)
-
-    @classmethod
-    def read(cls) -> "SandboxSettings":
-        """The settings of the environment. Raises ConfigFault."""
-        refuse_unknown(cls, os.environ)
-        try:
-            return cls()
-        except ValidationError as error:
-            raise describe(error, "SANDBOX_") from error
 
 
 @contextlib.asynccontextmanager

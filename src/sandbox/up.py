@@ -215,8 +215,10 @@ async def _gateway_ready(child: Child, address: GatewayAddress) -> None:
 
 
 async def _stop(child: Child, within_s: float, audience: Audience) -> None:
+    if child.returncode is not None:
+        return
     started = time.monotonic()
-    if child.returncode is None and not await child.stop(within_s):
+    if not await child.stop(within_s):
         audience.note(f"{child.name} did not stop in {within_s:g} s and was ended by force")
     else:
         audience.step(f"{child.name} stopped", time.monotonic() - started)

@@ -1,0 +1,28 @@
+"""The sandbox's settings: `SANDBOX_*` variables. Nothing needs one: every port may be any."""
+
+import os
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from llmplatform.settings import describe, refuse_unknown
+
+
+class SandboxSettings(BaseSettings):
+    """Ports, as `SANDBOX_*` variables; 0 takes any that is free."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+
+    aws_port: int = Field(default=0, ge=0, le=65_535)
+    runtime_port: int = Field(default=0, ge=0, le=65_535)
+    emf_port: int = Field(default=0, ge=0, le=65_535)
+    otlp_port: int = Field(default=0, ge=0, le=65_535)
+
+    @classmethod
+    def read(cls) -> "SandboxSettings":
+        """The settings of the environment. Raises ConfigFault."""
+        refuse_unknown(cls, os.environ)
+        try:
+            return cls()
+        except ValidationError as error:
+            raise describe(error, "SANDBOX_") from error

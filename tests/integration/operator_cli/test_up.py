@@ -1,0 +1,259 @@
+"""The command as an operator uses it: the whole platform is started, used, looked into and stopped."""
+# ruff: noqa: S603, S607 - what is started here is our own command, and the one that it prints
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
+
+READY_WITHIN_S = 120
+STOPPED_WITHIN_S = 60
+COMMAND = (sys.executable, "-m", "operator_cli")
+
+
+def environment(state: Path, **more: str) -> dict[str, str]:
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "OPENAI_", "GATEWAY_"))
+    }
+    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", **more}
+
+
+@dataclass
+class Platform:
+    """A running `llm-platform up`."""
+
+    state: Path
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def told(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def run(self, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(self.state, **more),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def env(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self.run("env", "--json").stdout)
+        return facts
+
+    def children(self) -> dict[str, int]:
+        """Process ids of what `up` started, by module."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and b"-m" in arguments:
+                    found[arguments[arguments.index(b"-m") + 1].decode()] = int(entry.name)
+        return found
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOPPED_WITHIN_S)
+
+
+@contextmanager
+def platform(state: Path, **more: str) -> Iterator[Platform]:
+    output = state.with_suffix(".output")
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "up"], env=environment(state, **more), stdout=out, stderr=subprocess.STDOUT
+        )
+    running = Platform(state, process, output)
+    try:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while "Ctrl-C stops everything" not in running.told():
+            assert process.poll() is None, running.told()
+            assert time.monotonic() < deadline, running.told()
+            time.sleep(0.1)
+        yield running
+    finally:
+        if process.poll() is None:
+            try:
+                running.stop()
+            finally:
+                process.kill()
+
+
+def failed_up(state: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    failed = subprocess.run(
+        [*COMMAND, "up"],
+        env=environment(state, **more),
+        capture_output=True,
+        text=True,
+        timeout=READY_WITHIN_S,
+        check=False,
+    )
+    assert failed.returncode == 1, failed.stdout
+    return failed
+
+
+def with_tokenizer_of(up: Platform, state: Path) -> Path:
+    """A state folder that need not spend seconds on making the tokenizer again."""
+    shutil.copytree(up.state / "tokenizers", state / "tokenizers")
+    return state
+
+
+@pytest.fixture(scope="module", name="up")
+def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(tmp_path_factory.mktemp("platform") / "state") as running:
+        yield running
+
+
+def test_the_curl_that_up_prints_streams_a_real_models_answer(up: Platform) -> None:
+    command = re.search(r"^curl .*?^  -d '.*?'$", up.told(), re.DOTALL | re.MULTILINE)
+    assert command is not None
+    answer = subprocess.run(
+        ["bash", "-c", f"{command[0]} --silent --fail"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert answer.stdout.rstrip().endswith("data: [DONE]")
+    assert answer.stdout.count("data: ") > 5
+
+
+def test_a_chat_leaves_a_trace_that_can_be_found_by_each_id(up: Platform) -> None:
+    said = up.run("chat", "Say hello.", "--model", "smollm2-135m")
+    assert said.stdout.strip()
+    assert re.search(r"smollm2-135m · \d+ \+ \d+ tokens · first token .* · total ", said.stderr)
+    trace_id = said.stderr.rpartition("trace ")[2].strip()
+
+    found = json.loads(up.run("trace", trace_id, "--json").stdout)
+    (row,) = found["rows"]
+    assert (row["tenant_id"], row["outcome"], row["model_id"]) == ("acme", "completed", "smollm2-135m")
+    assert row["usage_source"] == "reported"
+    assert row["usage"]["output_tokens"] > 0
+
+    digits = trace_id.replace("-", "")
+    for same in (digits, f"1-{digits[:8]}-{digits[8:]}", row["request_id"]):
+        life = up.run("trace", same).stdout
+        assert row["request_id"] in life
+        assert "completed (HTTP 200" in life
+        assert "█" in life
+
+
+def test_a_chat_can_be_whole_and_of_another_tenant(up: Platform) -> None:
+    said = up.run("chat", "Hi", "--no-stream", "--tenant", "globex-health", "-m", "smollm2-135m-dedicated")
+    assert said.stdout.strip()
+    assert "first token" not in said.stderr
+
+
+@pytest.mark.parametrize("model", ["scripted-bedrock", "scripted-openai", "scripted-lmi", "scripted-tgi"])
+def test_every_wire_of_the_catalogue_answers(up: Platform, model: str) -> None:
+    assert "the quick brown fox" in up.run("chat", "Hi", "--model", model).stdout
+
+
+def test_a_model_that_the_policy_does_not_allow_is_refused_in_one_line(up: Platform) -> None:
+    refused = up.run("chat", "Hi", "--tenant", "globex-health", "-m", "scripted-bedrock", status=1)
+    assert "model_not_allowed" in refused.stderr
+
+
+def test_an_id_that_nobody_knows_says_what_to_check(up: Platform) -> None:
+    told = up.run("trace", "4bf92f3577b34da6a3ce929d0e0e4736", status=1)
+    assert "nothing is known of 4bf92f3577b34da6a3ce929d0e0e4736" in told.stderr
+    assert "x-trace-id" in told.stderr
+
+
+def test_a_new_tenants_key_works_at_once_and_a_rotated_one_does_too(up: Platform) -> None:
+    key = up.run("tenant", "add", "initech", "--content-mode", "hash_only").stdout.strip()
+    base_url = up.env()["environment"]["OPENAI_BASE_URL"]
+    up.run("chat", "Hi", "-m", "scripted-bedrock", OPENAI_BASE_URL=base_url, OPENAI_API_KEY=key)
+    assert "exists already" in up.run("tenant", "add", "initech", status=1).stderr
+
+    up.run("tenant", "rotate-key", "initech")
+    shown = json.loads(up.run("tenant", "show", "initech", "--json").stdout)
+    assert shown["policy"]["content_mode"] == "hash_only"
+    old, new = shown["keys"]
+    assert old["expires_at"]
+    assert new["expires_at"] is None
+    up.run("tenant", "revoke-key", "initech", old["id"])
+    assert "has no key" in up.run("tenant", "revoke-key", "initech", old["id"], status=1).stderr
+    names = [tenant["tenant_id"] for tenant in json.loads(up.run("tenant", "list", "--json").stdout)]
+    assert names == ["acme", "globex-health", "initech"]
+    assert "globex-health" in up.run("tenant", "list").stdout
+
+
+def test_the_doctor_finds_nothing_and_then_what_was_broken(up: Platform) -> None:
+    healthy = up.run("doctor").stdout
+    assert "failed" not in healthy
+    assert "gateway" in healthy
+    sick = up.run("doctor", status=1, GATEWAY_MAX_INFLIGHT="3").stdout
+    assert "GATEWAY_MAX_INFLIGHT" in sick
+    assert "→" in sick
+
+
+def test_a_second_up_on_the_same_state_is_refused_and_harms_nothing(up: Platform) -> None:
+    assert "runs already" in up.run("up", status=1).stderr
+    up.run("chat", "Hi", "-m", "scripted-bedrock")
+
+
+def test_two_checkouts_do_not_disturb_each_other_and_keys_outlive_a_restart(
+    up: Platform, tmp_path: Path
+) -> None:
+    state = with_tokenizer_of(up, tmp_path / "state")
+    with platform(state) as other:
+        first = other.env()
+        assert first["gateway_url"] != up.env()["gateway_url"]
+        assert first["tenants"] != up.env()["tenants"]
+        children = other.children()
+        assert set(children) == {"sandbox", "gateway"}
+        assert other.stop(signal.SIGTERM) == 0
+        told = other.told()
+        assert told.index("gateway stopped") < told.index("sandbox stopped")
+        assert not any(Path(f"/proc/{pid}").exists() for pid in children.values())
+        assert "nothing runs" in other.run("env", status=1).stderr
+    with platform(state) as again:
+        assert again.env()["tenants"] == first["tenants"]
+        again.run("chat", "Hi", "-m", "scripted-bedrock")
+        os.kill(again.children()["gateway"], signal.SIGKILL)
+        assert again.process.wait(STOPPED_WITHIN_S) == 1
+        assert "gateway ended with status -9; its log" in again.told()
+
+
+def test_what_the_gateway_refuses_to_start_with_is_shown(up: Platform, tmp_path: Path) -> None:
+    catalogue = tmp_path / "models.toml"
+    catalogue.write_text("[models.small]\ndialect = 'klingon'\n", encoding="utf-8")
+    failed = failed_up(with_tokenizer_of(up, tmp_path / "state"), LLM_PLATFORM_CATALOGUE=str(catalogue))
+    assert "gateway ended with status 2; its log" in failed.stderr
+    assert "models.small.dialect" in failed.stderr
+    assert "sandbox stopped" in failed.stdout
+    assert "gateway stopped" not in failed.stdout
+
+
+@pytest.mark.parametrize("misspelt", ["GATEWAY_MAX_INFLIGHT", "SANDBOX_AWSPORT"])
+def test_a_misspelt_setting_is_refused_before_anything_is_started(tmp_path: Path, misspelt: str) -> None:
+    failed = failed_up(tmp_path / "state", **{misspelt: "3"})
+    assert misspelt in failed.stderr
+    assert not failed.stdout
+
+
+def test_a_port_that_is_taken_is_named(up: Platform, tmp_path: Path) -> None:
+    taken = up.env()["gateway_url"].rpartition(":")[2]
+    failed = failed_up(tmp_path / "state", GATEWAY_PORT=taken)
+    assert f"GATEWAY_PORT={taken}" in failed.stderr
