@@ -33,6 +33,7 @@ _MAX_WHOLE_REPLY: Final = 32 * 1024 * 1024
 _LARGE_BODY: Final = 512 * 1024
 _WRITE_SIZE: Final = 64 * 1024
 _READ_BUFFER: Final = 256 * 1024
+_LOOK_AGAIN_S: Final = 0.05
 
 # A quiet stream crosses NATs and load balancers that forget it after some minutes (350 s on AWS's): probes
 # keep it known, and find a peer that is gone.
@@ -92,15 +93,16 @@ async def exchange(
     """
     loop = asyncio.get_running_loop()
     now = loop.time()
-    clock = _Deadlines(call.timeouts, now, streamed=call.streamed)
-    response = await _send(session, call, clock)
-    reply = HttpReply(response, decoder, clock)
+    deadlines = _Deadlines(call.timeouts, now, streamed=call.streamed)
+    response = await _send(session, call, deadlines)
+    reply = HttpReply(response, decoder, deadlines)
     try:
         if response.status != _OK:
             body = await _error_body(response)
             raise head_fault(response.status, response.headers, body)
         yield reply
     finally:
+        reply.stop_watching()
         # At the end of the body aiohttp has given the connection back already, and this changes nothing.
         response.close()
 
@@ -108,44 +110,80 @@ async def exchange(
 class HttpReply:
     """An open reply; see `backend.BackendReply`."""
 
-    __slots__ = ("_clock", "_content", "_decoder", "_ended", "status", "upstream_request_id")
+    __slots__ = (
+        "_content",
+        "_deadlines",
+        "_decoder",
+        "_ended",
+        "_late",
+        "_loop",
+        "_timer",
+        "_waiting_since_s",
+        "status",
+        "upstream_request_id",
+    )
 
-    def __init__(self, response: aiohttp.ClientResponse, decoder: StreamDecoder, clock: "_Deadlines") -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, decoder: StreamDecoder, deadlines: "_Deadlines"
+    ) -> None:
         self.status: int = response.status
         self.upstream_request_id: str | None = response.headers.get("x-amzn-RequestId")
         self._content = response.content
         self._decoder = decoder
-        self._clock = clock
+        self._deadlines = deadlines
         self._ended = False
+        self._late: TimeoutPhase | None = None
+        self._waiting_since_s: float | None = None
+        self._loop = asyncio.get_running_loop()
+        # One timer a reply, which looks at how long the read under way has waited: a timer a read would be
+        # a tenth of what a paced token costs.
+        self._timer = self._loop.call_at(deadlines.next(self._loop.time())[0], self._look)
 
     async def read(self) -> Sequence[ChatEvent]:
         """The events of what has arrived, waiting for at least one; empty at the end of the reply."""
         if self._ended:
             return ()
         content, feed = self._content, self._decoder.feed
-        deadline: tuple[float, TimeoutPhase] | None = None
         while True:
             try:
-                # What is there already needs no timer, and most reads of a burst find something.
+                # What is there already needs no wait, and most reads of a burst find something.
                 data = content.read_nowait()
                 if not data and not content.at_eof():
-                    deadline = deadline or self._clock.next()
-                    async with asyncio.timeout_at(deadline[0]):
-                        data = await content.readany()
+                    self._waiting_since_s = self._loop.time()
+                    data = await content.readany()
+                    self._waiting_since_s = None
             except TimeoutError:
                 self._ended = True
-                raise _timed_out(deadline[1] if deadline else "total") from None
+                raise _timed_out(self._late or "total") from None
             except (aiohttp.ClientError, OSError):
                 return self._broken()
             if not data:
                 self._ended = True
                 return self._decoder.finish()
             if events := feed(data):
-                if not self._clock.first_came:
-                    self._clock.first_came = any(isinstance(event, _FIRST_EVENTS) for event in events)
+                if not self._deadlines.first_came and any(isinstance(e, _FIRST_EVENTS) for e in events):
+                    self._deadlines.first_came = True
+                    self._timer.cancel()
+                    self._look()  # the idle timeout may be the shorter one
                 if type(events[-1]) is StreamFailed:
                     self._ended = True
                 return events
+
+    def stop_watching(self) -> None:
+        """Let go of the timer."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        """End the read under way if its time is up, else look again when it would be."""
+        now = self._loop.time()
+        since = now if self._waiting_since_s is None else self._waiting_since_s
+        at, phase = self._deadlines.next(since)
+        if at <= now and self._waiting_since_s is not None:
+            self._late = phase
+            self._content.set_exception(TimeoutError())
+        else:
+            # Nobody waits, or has not waited long enough; the total may pass while the client is slow.
+            self._timer = self._loop.call_at(max(at, now + _LOOK_AGAIN_S), self._look)
 
     def _broken(self) -> Sequence[ChatEvent]:
         """The last events of a reply whose connection broke: what had arrived before that is still good."""
@@ -184,26 +222,27 @@ class WholeReply:
 class _Deadlines:
     """When which timeout of one exchange passes, in the loop's time."""
 
-    __slots__ = ("_first_at", "_idle_s", "_loop", "_total_at", "first_came")
+    __slots__ = ("_first_at", "_idle_s", "_total_at", "first_came")
 
     def __init__(self, timeouts: Timeouts, now: float, *, streamed: bool) -> None:
-        self._loop = asyncio.get_running_loop()
         self._total_at = now + timeouts.total_s
         # An unstreamed reply comes in one piece at its end: its first event is also its last.
         self._first_at = now + timeouts.first_token_s if streamed else self._total_at
         self._idle_s = timeouts.idle_s
         self.first_came = False
 
-    def next(self) -> tuple[float, TimeoutPhase]:
-        """The timeout that passes first, from now on."""
+    def next(self, since: float) -> tuple[float, TimeoutPhase]:
+        """The timeout that passes first, for a wait that began at `since`."""
         at, phase = self._first_at, "first_token"
         if self.first_came:
-            at, phase = self._loop.time() + self._idle_s, "idle"
+            at, phase = since + self._idle_s, "idle"
         return (at, phase) if at < self._total_at else (self._total_at, "total")  # type: ignore[return-value]
 
 
-async def _send(session: aiohttp.ClientSession, call: HttpCall, clock: _Deadlines) -> aiohttp.ClientResponse:
-    deadline, phase = clock.next()
+async def _send(
+    session: aiohttp.ClientSession, call: HttpCall, deadlines: _Deadlines
+) -> aiohttp.ClientResponse:
+    deadline, phase = deadlines.next(asyncio.get_running_loop().time())
     body = call.body if len(call.body) < _LARGE_BODY else _LargeBody(call.body)
     try:
         async with asyncio.timeout_at(deadline):
