@@ -19,6 +19,10 @@ up: env ## Start the sandbox and the gateway, print how to talk to them, stop on
 test: env-dev ## Set everything up and pass the tests
 	@$(BIN)/pytest -q
 
+.PHONY: bench
+bench: env-dev $(VENV)/.litellm ## Measure the gateway beside LiteLLM and a bare pass-through; QUICK=1 is rough
+	@$(BIN)/python benchmarks/gateway/run.py $(if $(QUICK),--quick)
+
 .PHONY: check
 check: env-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check --quiet .
@@ -57,6 +61,12 @@ $(VENV)/.emulator: $(UV) requirements/emulator.txt
 	@echo "environment: installing the AWS emulator into an environment of its own"
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/emulator
 	@VIRTUAL_ENV=$(VENV)/emulator $(UV) pip install --require-hashes --requirement requirements/emulator.txt
+	@touch $@
+
+$(VENV)/.litellm: $(UV) requirements/litellm.txt
+	@echo "environment: installing LiteLLM into an environment of its own (576 MB)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/litellm
+	@VIRTUAL_ENV=$(VENV)/litellm $(UV) pip install --require-hashes --requirement requirements/litellm.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
