@@ -323,22 +323,6 @@ async def test_tools_for_a_text_endpoint_are_refused_by_name(acme: GatewayUnderT
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "tools")
 
 
-# -- models -----------------------------------------------------------------------------------------------
-
-
-async def test_models_are_those_that_the_key_may_use() -> None:
-    async with running_gateway(allowed_models=frozenset({BEDROCK, OPENAI})) as gateway:
-        client = gateway.openai()
-        assert {model.id async for model in client.models.list()} == {BEDROCK, OPENAI}
-        model = await client.models.retrieve(OPENAI)
-        assert (model.id, model.owned_by) == (OPENAI, "sagemaker")
-        for hidden in (LMI, "no-such-model"):
-            with pytest.raises(openai.NotFoundError) as missing:
-                await client.models.retrieve(hidden)
-            assert missing.value.code == "model_not_found"
-        assert gateway.records.items == []
-
-
 # -- errors -----------------------------------------------------------------------------------------------
 
 
@@ -416,28 +400,6 @@ async def test_who_may_not_is_told_so_in_each_way(stream: bool) -> None:  # noqa
             model=BEDROCK, messages=HELLO, extra_headers={"x-tenant-id": "acme"}
         )
         assert named.choices
-
-
-async def test_ordinary_routes_fail_in_the_same_words(acme: GatewayUnderTest) -> None:
-    async with acme.http() as client:
-        for method, path, status, code in (
-            ("GET", "/v1/nothing", 404, "route_not_found"),
-            ("DELETE", "/v1/models", 405, "method_not_allowed"),
-            ("GET", "/v1/chat/completions", 404, "route_not_found"),
-        ):
-            reply = await client.request(method, path)
-            assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
-            assert reply.json()["error"]["trace_id"] == reply.headers["x-trace-id"]
-        unnamed = await client.get("/v1/models", headers={"authorization": ""})
-        assert unnamed.status_code == 401
-        assert unnamed.json()["error"]["trace_id"] == unnamed.headers["x-trace-id"]
-
-
-async def test_the_document_of_the_api_names_every_route(acme: GatewayUnderTest) -> None:
-    async with acme.http() as client:
-        document = (await client.get("/openapi.json")).json()
-        assert {"/v1/chat/completions", "/v1/models", "/healthz", "/readyz"} <= set(document["paths"])
-        assert (await client.get("/docs")).status_code == 200
 
 
 def _check_error(error: openai.APIStatusError) -> None:
