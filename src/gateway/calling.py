@@ -108,12 +108,14 @@ class Caller:
             outcome = Outcome.BACKEND_FAILED if shut_down else Outcome.CLIENT_CANCELLED
             raise
         finally:
+            ended_ns = self._clock.monotonic_ns()
             if fault is not None and fault.counts_against_health:
                 circuit.record(healthy=False, now_s=self._now_s())
             else:
                 circuit.release()
             try:
-                if not attempt.meter.usage_complete:
+                # Only an estimate needs our own count: a retry does not wait for it.
+                if not attempt.meter.usage_complete and attempt.may_be_billed(fault):
                     await study.settle()
             finally:
                 exchange.invocation.end_attempt(
@@ -122,7 +124,7 @@ class Caller:
                     fault,
                     drained=lifeline.gone,
                     output_estimate=study.output_estimate(attempt),
-                    now_ns=self._clock.monotonic_ns(),
+                    now_ns=ended_ns,
                 )
                 lifeline.hold(False)
         return fault

@@ -44,6 +44,14 @@ class RunningAttempt:
     upstream_request_id: str | None = None
     trace_sent: bool = False
 
+    def may_be_billed(self, fault: BackendFault | None) -> bool:
+        """Whether somebody may charge for this call, which ended with `fault`.
+
+        Not for one that was refused or never got through; for any other, perhaps.
+        """
+        late = isinstance(fault, BackendTimedOut) and fault.phase != "connect"
+        return self.opened or fault is None or late
+
 
 class Invocation:
     """What is known so far of one request."""
@@ -60,6 +68,7 @@ class Invocation:
         "http_status",
         "keep_text",
         "outcome",
+        "over_ns",
         "policy",
         "prompt_sha256",
         "received_at",
@@ -100,6 +109,8 @@ class Invocation:
         self.outcome: Outcome | None = None
         self.error: PlatformFault | None = None
         self.http_status: int | None = None
+        self.over_ns: int | None = None
+        """When the client had been told everything; what is found out after that is nobody's latency."""
         self.first_token_delivered_ns: int | None = None
         self.usage: TokenUsage = NO_USAGE
         self.usage_source = UsageSource.UNKNOWN
@@ -122,9 +133,7 @@ class Invocation:
         """Put a call on the record, with the usage that it will be billed for as well as anyone knows it."""
         meter, model = attempt.meter, attempt.route.model
         usage, source = NO_USAGE, UsageSource.UNKNOWN
-        # A call that was refused or never got through is not billed; any other may be.
-        late = isinstance(fault, BackendTimedOut) and fault.phase != "connect"
-        if attempt.opened or fault is None or late:
+        if attempt.may_be_billed(fault):
             usage, source = meter.settle(
                 drained=drained,
                 prompt_estimate=self.counted_prompt_tokens,
@@ -175,7 +184,7 @@ class Invocation:
         model = current.route.model if current else None
         first_token_ns = meter.first_content_ns if meter else None
         error = self.error
-        total_ms = self._ms(now_ns)
+        total_ms = self._ms(now_ns if self.over_ns is None else self.over_ns)
         ttft_ms = None if first_token_ns is None else self._ms(first_token_ns)
         return InvocationRecord(
             request_id=self.request_id,

@@ -5,6 +5,7 @@ first bytes are on their way. Nothing here delays the first token.
 """
 
 import asyncio
+import logging
 
 from gateway.chat import ChatRequest, ImagePart, Message, TextPart
 from gateway.invocation import Invocation, RunningAttempt
@@ -12,6 +13,8 @@ from gateway.tokenizing import Count, TokenCounter
 from llmplatform.catalogue import ModelEntry
 from llmplatform.samples import prompt_sha256
 from llmplatform.usage import UsageSource
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 0.25
 """For a count that is still running when the reply is over; after it the estimate stands."""
@@ -53,7 +56,9 @@ class PromptStudy:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 self._count = await self._counting.result()
-        except TimeoutError:
+        except Exception as error:
+            if not isinstance(error, TimeoutError):
+                logger.warning("a prompt could not be counted", exc_info=error)
             estimate = self._counter.admission_estimate(self._request)
             self._count = Count(estimate, exact=False, method="estimate")
         self._invocation.counted_prompt_tokens = self._count.tokens

@@ -88,6 +88,7 @@ class Serving:
     ) -> None:
         """Answer one request and leave its outcome on `invocation`. Only a cancellation gets out of here."""
         reply: ClientReply = WholeReply(surface, send, invocation.trace.trace_id)
+        study: PromptStudy | None = None
         try:
             headers: dict[bytes, bytes] = dict(scope["headers"])
             policy = invocation.policy = await authenticate(headers, self._policies)
@@ -104,16 +105,12 @@ class Serving:
                 plan = self._plan(request, policy, invocation)
                 self._choose_for_evaluation(request, policy, invocation)
                 study = PromptStudy(self._counter, request, plan[0].model, invocation)
-                try:
-                    async with self._lifelines.watch(receive) as lifeline:
-                        if request.stream:
-                            reply = self._stream_reply(surface, send, invocation, lifeline)
-                        await self._caller.answer(
-                            Exchange(invocation, policy, request, plan, reply, lifeline, study)
-                        )
-                finally:
-                    await study.settle()
-                    study.learn()
+                async with self._lifelines.watch(receive) as lifeline:
+                    if request.stream:
+                        reply = self._stream_reply(surface, send, invocation, lifeline)
+                    await self._caller.answer(
+                        Exchange(invocation, policy, request, plan, reply, lifeline, study)
+                    )
         except ClientLeftEarly:
             invocation.outcome = Outcome.CLIENT_CANCELLED
         except RequestCut as cut:
@@ -133,6 +130,11 @@ class Serving:
             await self._fail(invocation, reply, InternalFault(type(bug).__name__), Outcome.REFUSED)
         finally:
             reply.close()
+            invocation.over_ns = self._clock.monotonic_ns()
+            if study is not None:
+                # A count may still be waited for: the client has its answer, and so ends its latency.
+                await study.settle()
+                study.learn()
 
     def _plan(self, request: ChatRequest, policy: TenantPolicy, invocation: Invocation) -> tuple[Route, ...]:
         invocation.requested_model_id = request.model if request.model in self._catalogue.models else UNKNOWN

@@ -71,7 +71,14 @@ class OpenAITokenizer:
 
     def count_text(self, text: str) -> int:
         """Tokens of the text; what looks like a control token is text, as OpenAI treats it."""
-        return len(self._encoding.encode_ordinary(text))
+        try:
+            return len(self._encoding.encode_ordinary(text))
+        except BaseException as error:
+            # Its regex engine gives up on a million spaces in a row, by a Rust panic: no Exception, so that
+            # nothing between here and the socket would stop it.
+            if type(error).__name__ == "PanicException":
+                raise OverflowError("the vocabulary cannot split this text") from None
+            raise
 
 
 def load(encoding: str, path: Path | None) -> OpenAITokenizer:

@@ -120,6 +120,12 @@ def test_damaged_rank_file_is_refused(name: str, data: bytes, tmp_path: Path) ->
         openai_ranks.load("o200k_base", tmp_path / name)
 
 
+def test_text_that_the_vocabulary_cannot_split_is_an_ordinary_failure(o200k: OpenAITokenizer) -> None:
+    # tiktoken's regex engine ends in a Rust panic here, which is a BaseException.
+    with pytest.raises(OverflowError):
+        o200k.count_text(" " * 1_000_000)
+
+
 def test_openai_framing_is_three_a_message_and_three_for_the_reply(o200k: OpenAITokenizer) -> None:
     pieces = o200k.pieces(chat("Be brief.", "hello world"))
     # Each message: 3, its role 1, its content; then 3.
