@@ -25,7 +25,7 @@ from sandbox.faults import ContainerError, CorruptChecksum, Cut, EndEarly, Refus
 ROUTE = "/v1/chat/completions"
 CANARY = "kanarienvogel-7f3a"
 MAX_BODY_BYTES = 4_096
-BODY_TIMEOUT_S = 0.4
+BODY_TIMEOUT_S = 2.0
 
 # What a model of the mix does, by its name; all else is answered.
 FAULTY: dict[str, tuple[str, Script]] = {
@@ -107,7 +107,7 @@ class Mix:
             status = (await reader.readline()).split()[1]
             self.statuses[int(status)] += 1
         else:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
         writer.close()
         await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 

@@ -38,7 +38,7 @@ def body(model: str, *, stream: bool, text: str = "hello") -> dict[str, Any]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="laptop")
 async def shared_laptop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Laptop]:
-    async with running_laptop(tmp_path_factory.mktemp("state"), log_content=True) as laptop:
+    async with running_laptop(tmp_path_factory.mktemp("state")) as laptop:
         yield laptop
 
 
@@ -78,9 +78,13 @@ class Load:
         return taken
 
 
-async def test_every_signal_of_a_request_comes_out_the_other_side(laptop: Laptop) -> None:
-    laptop.runtime.scripts[BEDROCK] = Script(text="the completion of it", interval_ms=2)
-    async with laptop.gateway() as gateway, gateway.http() as client:
+async def test_every_signal_of_a_request_comes_out_the_other_side(tmp_path: Path) -> None:
+    async with (
+        running_laptop(tmp_path, log_content=True) as laptop,  # its own: metrics are counted
+        laptop.gateway() as gateway,
+        gateway.http() as client,
+    ):
+        laptop.runtime.scripts[BEDROCK] = Script(text="the completion of it", interval_ms=2)
         replies = await asyncio.gather(
             *(
                 client.post(ROUTE, json=body(model, stream=stream, text="the prompt of it"))
