@@ -150,14 +150,17 @@ class StreamReply:
     async def fail(self, fault: PlatformFault) -> None:
         """Send an error: as a status where none has been sent, else as the stream's last event."""
         if not self._started:
+            self.close()  # a ping that has not begun would begin after the end
             await send_whole(self._send, *error_response(fault, self._trace_id))
             return
         encoder = self._encoder or self._surface.stream(ReplyHeading("", 0, ""))
         await self._write(encoder.failed(fault, trace_id=self._trace_id), more=False)
 
     def close(self) -> None:
-        """Let go of the timer."""
+        """Let go of the timer, and of a ping that nobody takes."""
         self._timer.cancel()
+        if self._ping_task is not None:
+            self._ping_task.cancel()
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         if self._ping_task is not None and self._ping_task is not asyncio.current_task():

@@ -18,6 +18,12 @@ _KEEP_ALIVE_S = 75
 """Longer than a load balancer's idle timeout (60 s), so that it is never the server that hangs up first."""
 _LAST_WORDS_S = 2.0
 """After the grace: for the streams that were cut to say so."""
+_UNREAD_S = 90
+"""How long a client may leave what was sent to it unread, or unacknowledged, before the kernel hangs up.
+
+A reply is given up before that, but its connection is not: closing one waits for what is buffered."""
+_CANCELLED_WITHIN_S = 1.0
+"""For requests that outlived even their last words: to get their records closed."""
 
 
 async def serve(
@@ -53,6 +59,8 @@ async def serve(
     bound_host, bound_port = listener.getsockname()[:2]
     logger.info("gateway is listening", extra={"host": bound_host, "port": bound_port})
     await server.serve(sockets=[listener])
+    if server.server_state.tasks:  # cancelled by uvicorn, which does not wait for them
+        await asyncio.wait(set(server.server_state.tasks), timeout=_CANCELLED_WITHIN_S)
     logger.info("gateway has stopped serving")
 
 
@@ -96,6 +104,8 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNREAD_S * 1_000))
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -1,14 +1,27 @@
 """What a reviewer tried to break: our own counting, clients that do not read, odd connections."""
 
+import asyncio
+import os
+import signal
+import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.chat import ChatRequest
+from gateway.http.asgi import AsgiApp, Message, Receive, Scope, Send
+from gateway.http.replying import StreamReply
+from gateway.http.server import serve
+from gateway.lifeline import Lifelines
+from gateway.surfaces.openai_chat import OPENAI_CHAT
 from gateway.tokenizers.tokenizer import Pieces
 from gateway.tokenizing import Counters
 from harness.gateway import GatewayUnderTest, running_gateway, small_catalogue
+from llmplatform.errors import BackendUnavailable
 from llmplatform.invocation import Outcome
 from sandbox.engines.scripted import Script
 from sandbox.faults import Refuse
@@ -25,7 +38,7 @@ class SlowTokenizer:
     def pieces(self, request: ChatRequest) -> Pieces:
         """Nothing to count, slowly."""
         time.sleep(0.15)
-        return Pieces((), 7, exact=True)
+        return Pieces((), 7, exact=bool(request.messages))
 
     def count_text(self, text: str) -> int:
         """Never asked: there are no pieces."""
@@ -37,7 +50,7 @@ class BrokenTokenizer(SlowTokenizer):
 
     def pieces(self, request: ChatRequest) -> Pieces:
         """Fail."""
-        raise OverflowError("the vocabulary cannot split this text")
+        raise OverflowError(f"{len(request.messages)} messages are too many")
 
 
 @pytest.fixture
@@ -96,3 +109,113 @@ async def test_a_tokenizer_that_fails_costs_exactness_and_no_reply(tokenizer: li
         assert not record.counted_prompt_exact
         assert (record.counted_prompt_tokens or 0) > 0
         assert record.prompt_sha256 is not None
+
+
+async def test_an_error_is_the_last_thing_that_is_sent_whatever_ping_was_due() -> None:
+    sent: list[str] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async with Lifelines(drain_s=1, max_drains=1).watch(_never) as lifeline:
+        reply = StreamReply(OPENAI_CHAT, send, "0" * 32, lifeline, ping_s=0.02, stall_s=60)
+        time.sleep(0.03)  # noqa: ASYNC251 - the loop is busy
+        reply._timer.cancel()
+        reply._tick()  # in the same turn of the loop as the backend's fault
+        await reply.fail(BackendUnavailable("not available"))
+        await asyncio.sleep(0.01)
+        reply.close()
+    assert sent == ["http.response.start", "http.response.body"]
+
+
+async def test_a_ping_that_nobody_takes_ends_with_its_request() -> None:
+    async with Lifelines(drain_s=1, max_drains=1).watch(_never) as lifeline:
+        reply = StreamReply(OPENAI_CHAT, _blocked, "0" * 32, lifeline, ping_s=0.01, stall_s=60)
+        await asyncio.sleep(0.05)
+        ping = reply._ping_task
+        assert ping is not None
+        reply.close()
+        await asyncio.wait({ping}, timeout=1)
+        assert ping.done()
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    return {}
+
+
+async def _blocked(_: Message) -> None:
+    await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def served(app: AsgiApp, *, grace_s: float = 0.0) -> AsyncIterator[int]:
+    """Serves an application as the process does, and ends as it does; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    nothing = lambda: None  # noqa: E731
+    serving = asyncio.create_task(
+        serve(app, host="127.0.0.1", port=port, grace_s=grace_s, on_stop=nothing, on_grace_over=nothing)
+    )
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            await asyncio.sleep(0.01)
+    try:
+        yield port
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+
+async def test_a_client_that_never_reads_is_hung_up_on_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.server._UNREAD_S", 1.0)
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 8_000_000, "more_body": True})
+        # Given up, as a request is whose client has stalled: closing waits for what is buffered.
+
+    async with served(app) as port:
+        before = _open_files()
+        with await _silent_client(port):
+            assert _open_files() == before + 2
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                if _open_files() == before + 1:
+                    break
+            else:
+                pytest.fail("the server's end of the connection is still open")
+
+
+async def test_a_request_that_outlives_the_grace_still_closes_its_record() -> None:
+    closed = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        try:
+            await receive()
+            await receive()
+        finally:
+            await asyncio.sleep(0.05)  # what is known of a prompt is waited for
+            closed.set()
+
+    async with served(app) as port:
+        client = await _silent_client(port)
+    client.close()
+    assert closed.is_set()
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+async def _silent_client(port: int) -> socket.socket:
+    """Asks, and reads nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect(("127.0.0.1", port))
+    client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{")
+    await asyncio.sleep(0.2)
+    return client
