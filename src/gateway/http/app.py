@@ -6,10 +6,12 @@ with a body model costs six times what the lean path does (docs/decisions/0003-l
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -65,9 +67,9 @@ class AppParts:
 
 def build_app(parts: AppParts) -> FastAPI:
     """The application; what it needs is started and stopped by who built it."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="LLM platform gateway",
-        version="0.1.0",
+        version=version("llm-platform"),
         description=_DESCRIPTION,
         docs_url="/docs",
         redoc_url=None,

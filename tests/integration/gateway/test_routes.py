@@ -1,5 +1,7 @@
 """The ordinary routes: models, health, documents, and what is no route at all."""
 
+import re
+
 import openai
 import pytest
 
@@ -76,4 +78,9 @@ async def test_the_document_of_the_api_names_every_route(acme: GatewayUnderTest)
     async with acme.http() as client:
         document = (await client.get("/openapi.json")).json()
         assert {"/v1/chat/completions", "/v1/models", "/healthz", "/readyz"} <= set(document["paths"])
-        assert (await client.get("/docs")).status_code == 200
+        page = (await client.get("/docs")).text
+        sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert any(source.endswith(".js") for source in sources)
+        for source in sources:  # prompts are typed into that page: nothing of it comes from elsewhere
+            assert source.startswith("/")
+            assert (await client.get(source)).status_code == 200
