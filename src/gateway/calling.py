@@ -48,13 +48,13 @@ class Caller:
     def __init__(self, backends: Mapping[str, Backend], catalogue: Catalogue, clock: Clock) -> None:
         self._backends = backends
         self._clock = clock
-        self._retries = RetryBudget()
+        # By model, both: an ill one uses up neither the patience nor the retries that others need.
+        self._retries = {name: RetryBudget() for name in catalogue.models}
         self.circuits: Mapping[str, Circuit] = {name: Circuit() for name in catalogue.models}
         """By public model name."""
 
     async def answer(self, exchange: Exchange) -> None:
         """Answer, or raise the BackendFault that the client is to be told. Sets the outcome of an answer."""
-        self._retries.deposit()
         reason, fault = exchange.plan[0].reason, None
         for route in exchange.plan:
             fault = await self._try(exchange, route, reason) or fault
@@ -68,6 +68,8 @@ class Caller:
     async def _try(self, exchange: Exchange, route: Route, reason: str) -> BackendFault | None:
         """Call one model, again where that may help: None when it answered, else its last fault."""
         model, circuit = route.model, self.circuits[route.model.model_id]
+        retries = self._retries[model.model_id]
+        retries.deposit()
         fault: BackendFault | None = None
         for number in range(1, model.max_attempts + 1):
             if not circuit.admit(self._now_s()):
@@ -83,7 +85,7 @@ class Caller:
                 raise RequestCut("client_gone") from fault
             if exchange.reply.committed or not may_repeat(fault):
                 return fault
-            if number == model.max_attempts or not self._retries.withdraw():
+            if number == model.max_attempts or not retries.withdraw():
                 return fault
             reason = "retry"
             await asyncio.sleep(backoff_s(number, random.random()))  # noqa: S311 - jitter
@@ -110,7 +112,8 @@ class Caller:
         finally:
             ended_ns = self._clock.monotonic_ns()
             if fault is not None and fault.counts_against_health:
-                circuit.record(healthy=False, now_s=self._now_s())
+                began_well = attempt.meter.first_event_ns is not None
+                circuit.record(healthy=False, now_s=self._now_s(), first=not began_well)
             else:
                 circuit.release()
             try:

@@ -52,8 +52,8 @@ class Circuit:
         self._probing = True
         return True
 
-    def record(self, *, healthy: bool, now_s: float) -> None:
-        """Take in the result of an admitted call.
+    def record(self, *, healthy: bool, now_s: float, first: bool = True) -> None:
+        """Take in the result of an admitted call; not its `first` when it broke after a healthy beginning.
 
         Calls from before the circuit opened may end at any time; while no probe is out, what they say is
         old news: it neither closes the circuit nor keeps it open for longer.
@@ -68,7 +68,7 @@ class Circuit:
                 self._opened_s = now_s
             return
         self._roll(now_s)
-        self._calls[0] += 1
+        self._calls[0] += first
         self._failures[0] += not healthy
         calls, failures = sum(self._calls), sum(self._failures)
         if not healthy and calls >= self.rule.min_calls and failures >= self.rule.failure_ratio * calls:

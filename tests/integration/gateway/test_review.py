@@ -111,6 +111,20 @@ async def test_a_tokenizer_that_fails_costs_exactness_and_no_reply(tokenizer: li
         assert record.prompt_sha256 is not None
 
 
+async def test_an_ill_model_does_not_use_up_the_retries_of_another() -> None:
+    patient = {"max_attempts": 2}
+    catalogue = small_catalogue(**{"scripted-bedrock": patient, "ill": patient})
+    throttle = Refuse(status=429, error_type="ThrottlingException")
+    async with running_gateway(catalogue=catalogue) as gateway:
+        gateway.runtime.scripts["ill"] = Script(faults=(throttle,))
+        for _ in range(30):
+            assert await ask(gateway, "ill", stream=False) == 429
+        gateway.runtime.scripts["scripted-bedrock"] = Script(
+            faults=(Refuse(status=429, error_type="ThrottlingException", times=1),)
+        )
+        assert await ask(gateway, "scripted-bedrock", stream=False) == 200
+
+
 async def test_an_error_is_the_last_thing_that_is_sent_whatever_ping_was_due() -> None:
     sent: list[str] = []
 

@@ -76,6 +76,15 @@ def test_a_probe_that_says_nothing_makes_room_for_another() -> None:
     assert [circuit.admit(NOW_S + 10) for _ in range(2)] == [True, False]
 
 
+def test_a_call_that_breaks_after_a_good_beginning_is_one_call() -> None:
+    circuit = Circuit(CircuitRule(min_calls=10, failure_ratio=0.5))
+    for now_s in range(12):
+        circuit.record(healthy=True, now_s=now_s)
+        if now_s % 4:
+            circuit.record(healthy=False, now_s=now_s, first=False)
+    assert circuit.state(12) == "open"
+
+
 def test_it_is_a_failure_that_opens_it_never_a_success() -> None:
     circuit = Circuit(RULE)
     for _ in range(9):
