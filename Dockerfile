@@ -15,7 +15,8 @@ RUN VIRTUAL_ENV=/opt/platform /opt/platform/bin/uv pip install --no-cache --no-d
 
 FROM python:3.13-slim
 
-RUN useradd --system --uid 10001 --create-home platform
+# A volume that is mounted on /state is the user's own from the start.
+RUN useradd --system --uid 10001 --create-home platform && install --directory --owner platform /state
 COPY --from=build /opt/platform /opt/platform
 ENV PATH=/opt/platform/bin:$PATH \
     PYTHONUNBUFFERED=1 \

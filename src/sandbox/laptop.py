@@ -36,9 +36,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
     state = state_folder()
     state.mkdir(parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        tokenizer = asyncio.create_task(
-            _timed("tokenizer of the small model", asyncio.to_thread(_write_catalogue, state), tell)
-        )
+        tokenizer = asyncio.create_task(_catalogue(state, tell))
         stack.callback(tokenizer.cancel)
         emulator = Emulator(state, port=settings.aws_port, persist=True)
         await _timed("AWS emulator", stack.enter_async_context(emulator), tell)
@@ -75,6 +73,11 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             catalogue=catalogue,
             tenants=tenants,
         )
+
+
+async def _catalogue(state: Path, tell: Tell) -> Path:
+    with _timing("tokenizer of the small model", tell):
+        return await asyncio.to_thread(_write_catalogue, state)
 
 
 def _write_catalogue(state: Path) -> Path:

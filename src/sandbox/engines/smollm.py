@@ -30,6 +30,7 @@ from sandbox.engines.engine import (
     ToolInputDelta,
     Usage,
 )
+from sandbox.engines.openmp import provide_openmp
 
 CONTEXT_TOKENS = 4096
 MAX_WAITING = 32
@@ -210,6 +211,7 @@ class _Place:
 
 
 def _load(path: Path) -> Any:
+    provide_openmp()
     import xllamacpp  # noqa: PLC0415 - a native library that only the real model needs
 
     params = xllamacpp.CommonParams()
