@@ -233,3 +233,80 @@ async def _silent_client(port: int) -> socket.socket:
     client.sendall(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{")
     await asyncio.sleep(0.2)
     return client
+
+
+async def _echo(_: Scope, receive: Receive, send: Send) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body[:100]})
+
+
+H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"content-length: 11\r\n", b"hello again"),
+        (b"transfer-encoding: chunked\r\n", b"6\r\nhello \r\n5\r\nagain\r\n0\r\n\r\n"),
+    ],
+)
+async def test_a_request_that_offers_http2_keeps_its_body(
+    framing: bytes,
+    body: bytes,
+    apart: bool,  # noqa: FBT001
+) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + H2C + framing + b"\r\n"
+    async with served(_echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):  # and the connection is good for another
+            writer.write(head)
+            if apart:
+                await asyncio.sleep(0.05)
+            writer.write(body)
+            answer = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+            assert b" 200 " in answer.partition(b"\r\n")[0]
+            assert b"hello again" in answer
+        writer.close()
+
+
+async def test_a_head_without_end_is_refused() -> None:
+    async with served(_echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 60_000)
+        await asyncio.sleep(0.05)
+        writer.write(b"a" * 6_000)
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")
+        writer.close()
+
+
+async def test_a_large_body_and_many_requests_are_not_taken_for_a_head() -> None:
+    async with served(_echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for size in (300_000, *[10] * 2_000):
+            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size + b"a" * size)
+            answer = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5)
+            assert b"x-length: %d" % size in answer
+        writer.close()
+
+
+async def test_everybody_on_a_lost_connection_hears_of_it() -> None:
+    heard = asyncio.Event()
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+
+    request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+    async with served(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request * 2)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        await asyncio.wait_for(heard.wait(), 5)
