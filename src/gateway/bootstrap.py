@@ -59,6 +59,7 @@ class Gateway:
     in_flight: InFlight
     lifelines: Lifelines
     emission: Emission
+    counter: TokenCounter
 
     def stop_admitting(self) -> None:
         """From now on new requests are sent elsewhere, and readiness says no."""
@@ -113,6 +114,7 @@ async def assembled(settings: GatewaySettings, environment: EnvironmentSettings)
         try:
             yield gateway
         finally:
+            gateway.counter.close()
             await gateway.emission.flush(settings.flush_s)
             lost = {name: counts.dropped for name, counts in gateway.emission.counts().items()}
             logger.info("telemetry is flushed", extra={f"dropped_{name}": n for name, n in lost.items()})
@@ -141,12 +143,13 @@ def build_gateway(
     """The gateway on the given seams; nothing is opened or started here."""
     in_flight = InFlight(max_in_flight=settings.max_in_flight)
     lifelines = Lifelines(drain_s=settings.drain_s, max_drains=settings.max_drains)
+    counter = TokenCounter(counters)
     serving = Serving(
         catalogue=catalogue,
         policies=policies,
         backends=backends,
         dialects=DIALECTS,
-        counter=TokenCounter(counters),
+        counter=counter,
         in_flight=in_flight,
         lifelines=lifelines,
         clock=clock,
@@ -181,7 +184,7 @@ def build_gateway(
         keep_trace=partial(keep_trace, key=key, head_rate=settings.trace_sample_rate),
         clock=clock,
     )
-    return Gateway(app, serving, in_flight, lifelines, emission)
+    return Gateway(app, serving, in_flight, lifelines, emission, counter)
 
 
 def _not_ready(policies: PolicySource, in_flight: InFlight) -> list[str]:

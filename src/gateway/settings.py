@@ -6,8 +6,9 @@ the catalogue.
 
 import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llmplatform.settings import describe, refuse_unknown
@@ -34,8 +35,9 @@ class GatewaySettings(BaseSettings):
     drain_s: float = Field(default=30.0, ge=0)
     """How long a reply is read on for its usage after its client has left."""
     max_drains: int = Field(default=200, ge=0)
-    shutdown_grace_s: float = Field(default=25.0, ge=0)
-    """How long streams may go on after SIGTERM. With `flush_s`, below the task's stop timeout."""
+    shutdown_grace_s: float = Field(default=20.0, ge=0)
+    """How long streams may go on after SIGTERM. With `flush_s` and 5 s for last words and closing, below the
+    task's stop timeout, which is 30 s on ECS unless it is set."""
     flush_s: float = Field(default=4.0, ge=0)
     """How long sinks may deliver what is pending after the last stream."""
     max_upstream_connections: int = Field(default=2_000, ge=1)
@@ -44,6 +46,14 @@ class GatewaySettings(BaseSettings):
     trace_sample_key: SecretStr = SecretStr("")
     """Key of the sampling hash, the same for all tasks of a deployment; empty draws one at start."""
     policy_refresh_s: float = Field(default=45.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _pings_come_first(self) -> Self:
+        if self.stall_s < 2 * self.ping_s:
+            raise ValueError(
+                "stall_s must be at least twice ping_s: a client's silence is looked at with each ping"
+            )
+        return self
 
 
 class EnvironmentSettings(BaseSettings):

@@ -25,7 +25,7 @@ from sandbox.state import Running, Sandbox, forget_running, held, state_folder, 
 DEFAULT_GATEWAY_PORT: Final = 8080
 SANDBOX_READY_WITHIN_S: Final = 120.0
 GATEWAY_READY_WITHIN_S: Final = 60.0
-# The gateway lets streams end for 25 s and its sinks deliver for 4 s; see gateway/settings.py.
+# The gateway lets streams end for 20 s and its sinks deliver for 4 s; see gateway/settings.py.
 GATEWAY_STOPS_WITHIN_S: Final = 35.0
 SANDBOX_STOPS_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1

@@ -21,6 +21,7 @@ from gateway.backends.aws import AwsRuntime
 from gateway.backends.http import open_session
 from gateway.bootstrap import Gateway, build_gateway, open_backends
 from gateway.emission import Sinks
+from gateway.http.protocol import GatewayProtocol
 from gateway.settings import GatewaySettings
 from gateway.sinks.content_log import LogEvent
 from gateway.sinks.kinesis import StreamRecord
@@ -144,7 +145,7 @@ async def running_gateway(
         )
         await gateway.emission.start()
         listener = socket.create_server(("127.0.0.1", 0))
-        config = uvicorn.Config(gateway.app, http="httptools", ws="none", lifespan="off", log_config=None)
+        config = uvicorn.Config(gateway.app, http=GatewayProtocol, ws="none", lifespan="off", log_config=None)
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         under_test = GatewayUnderTest(

@@ -20,7 +20,7 @@ from gateway.http.faults import error_response
 from gateway.surfaces.openai_chat_schema import request_schema, response_schema
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue
-from llmplatform.errors import ClientFault, MalformedRequest, PlatformFault, UnknownModel
+from llmplatform.errors import ClientFault, InternalFault, MalformedRequest, PlatformFault, UnknownModel
 from llmplatform.policy import TenantPolicy
 
 _DESCRIPTION = """
@@ -126,6 +126,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(PlatformFault)
     async def platform_fault(request: Request, fault: PlatformFault) -> Response:
         return answer(request, fault)
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> Response:
+        return answer(request, InternalFault(type(error).__name__))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -204,6 +204,8 @@ def _not_writable(param: str) -> MalformedRequest:
 
 
 def _messages(given: Sequence[wire.AnyMessage]) -> tuple[Message, ...]:
+    if sum(len(m.content) for m in given if isinstance(m.content, list)) > wire.MAX_PARTS_IN_ALL:
+        raise _malformed("messages", f"may have at most {wire.MAX_PARTS_IN_ALL} content parts in all")
     called: set[str] = set()
     messages = []
     for index, message in enumerate(given):

@@ -18,6 +18,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.chat import CacheTtl, FinishReason
 
+# A body of millions of tiny messages would hold the event loop, and everybody's tokens, for seconds.
+MAX_MESSAGES: Final = 4_096
+MAX_PARTS: Final = 1_024
+"""Of one message."""
+MAX_PARTS_IN_ALL: Final = 16_384
 MAX_STOP_SEQUENCES: Final = 4
 MAX_METADATA_PAIRS: Final = 16
 MAX_REFERENCE_CHARS: Final = 32_000
@@ -103,7 +108,7 @@ class Turn(Strict, frozen=True):
     cache_control: CacheControl | None = None
 
 
-TextContent = str | list[Text]
+TextContent = str | Annotated[list[Text], Meta(max_length=MAX_PARTS)]
 
 
 class SystemMessage(Turn, frozen=True, kw_only=True, tag_field="role", tag="system"):
@@ -121,7 +126,7 @@ class DeveloperMessage(Turn, frozen=True, kw_only=True, tag_field="role", tag="d
 class UserMessage(Turn, frozen=True, kw_only=True, tag_field="role", tag="user"):
     """What the user says and shows."""
 
-    content: str | list[Text | Image | InputAudio | File]
+    content: str | Annotated[list[Text | Image | InputAudio | File], Meta(max_length=MAX_PARTS)]
 
 
 class CalledFunction(Strict, frozen=True):
@@ -143,7 +148,7 @@ class AssistantToolCall(Strict, frozen=True, tag_field="type", tag="function"):
 class AssistantMessage(Turn, frozen=True, kw_only=True, tag_field="role", tag="assistant"):
     """What the model said earlier, as a reply held it."""
 
-    content: str | list[Text | Refusal] | None = None
+    content: str | Annotated[list[Text | Refusal], Meta(max_length=MAX_PARTS)] | None = None
     refusal: str | None = None
     tool_calls: list[AssistantToolCall] | None = None
     audio: None = None
@@ -231,7 +236,7 @@ class ChatCompletionRequest(Strict, frozen=True, kw_only=True):
     """The body of POST /v1/chat/completions."""
 
     model: ShortText
-    messages: Annotated[list[AnyMessage], Meta(min_length=1)]
+    messages: Annotated[list[AnyMessage], Meta(min_length=1, max_length=MAX_MESSAGES)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: TokenCount | None = None

@@ -616,3 +616,17 @@ def test_a_request_shows_no_text_of_its_own() -> None:
 def _dumps_any_int(value: Any) -> bytes:
     """JSON as a client might write it: orjson would refuse integers over 64 bits."""
     return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([{"role": "user", "content": "x"}] * 4_097, "messages"),
+        ([{"role": "user", "content": [{"type": "text", "text": "x"}] * 1_025}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "text", "text": "x"}] * 1_024}] * 17, "messages"),
+    ],
+)
+def test_a_body_of_countless_small_pieces_is_refused(messages: list[Any], param: str) -> None:
+    with pytest.raises(MalformedRequest) as refused:
+        decode_chat_request(orjson.dumps({"model": "m", "messages": messages}))
+    assert refused.value.param == param
