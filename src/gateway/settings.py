@@ -22,12 +22,15 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 in a container."""
     port: int = Field(default=8080, ge=0, le=65_535)
     """0 takes any free port; the line `gateway is listening` says which."""
     max_in_flight: int = Field(default=1_000, ge=1)
     """Requests at once in this process, drains included."""
     max_body_bytes: int = Field(default=20 * 1024 * 1024, ge=1_024)
+    """A larger body gets a 413. Bedrock takes 20 MB, SageMaker 6."""
     body_timeout_s: float = Field(default=30.0, gt=0)
+    """How long a body may take to arrive before it gets a 408."""
     ping_s: float = Field(default=15.0, gt=0)
     """Silence before a comment is sent to a streaming client."""
     stall_s: float = Field(default=60.0, gt=0)
@@ -41,11 +44,13 @@ class GatewaySettings(BaseSettings):
     flush_s: float = Field(default=4.0, ge=0)
     """How long sinks may deliver what is pending after the last stream."""
     max_upstream_connections: int = Field(default=2_000, ge=1)
+    """Connections to both backends together; a call that finds none free waits within its connect timeout."""
     trace_sample_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of traces kept whatever becomes of them."""
     trace_sample_key: SecretStr = SecretStr("")
     """Key of the sampling hash, the same for all tasks of a deployment; empty draws one at start."""
     policy_refresh_s: float = Field(default=45.0, gt=0, le=60)
+    """How often tenants are read again from Parameter Store: the time after which a revoked key stops."""
 
     @model_validator(mode="after")
     def _pings_come_first(self) -> Self:

@@ -4,10 +4,10 @@ The inference routes are documented here and answered before they get here, by `
 with a body model costs six times what the lean path does (docs/decisions/0003-lean-request-path.md).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.http.authenticate import authenticate, check_claim
 from gateway.http.faults import error_response
-from gateway.surfaces.openai_chat_schema import request_schema, response_schema
+from gateway.http.openapi import document
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue
 from llmplatform.errors import ClientFault, InternalFault, MalformedRequest, PlatformFault, UnknownModel
@@ -76,7 +76,7 @@ def build_app(parts: AppParts) -> FastAPI:
     )
     _add_routes(app, parts)
     _add_errors(app)
-    _document(app)
+    document(app)
     return app
 
 
@@ -142,59 +142,3 @@ def _add_errors(app: FastAPI) -> None:
         codes = {404: "route_not_found", 405: "method_not_allowed"}
         fault = ClientFault(error.detail, code=codes.get(error.status_code, "invalid_request"))
         return answer(request, fault, error.status_code)
-
-
-def _document(app: FastAPI) -> None:
-    """Add the inference routes to the OpenAPI document."""
-    generate = app.openapi
-
-    def openapi() -> Mapping[str, Any]:
-        document = generate()
-        document["paths"].setdefault("/v1/chat/completions", {"post": _CHAT_COMPLETIONS})
-        security = document.setdefault("components", {}).setdefault("securitySchemes", {})
-        security["key"] = {"type": "http", "scheme": "bearer"}
-        document["security"] = [{"key": []}]
-        return document
-
-    app.openapi = openapi  # type: ignore[assignment,method-assign]  # FastAPI documents this
-
-
-_CHAT_COMPLETIONS: dict[str, Any] = {
-    "summary": "Chat, streamed or in one piece",
-    "description": (
-        "OpenAI's Chat Completions. What the chosen model cannot honour gets a 400 that names it. "
-        "`x_evaluation` adds ground truth and retrieved chunks for evaluation, and is sent to no model."
-    ),
-    "tags": ["inference"],
-    "operationId": "chat_completions",
-    "parameters": [
-        {"name": "x-trace-id", "in": "header", "schema": {"type": "string", "format": "uuid"}},
-        {"name": "traceparent", "in": "header", "schema": {"type": "string"}},
-        {"name": "x-tenant-id", "in": "header", "schema": {"type": "string"}},
-    ],
-    "requestBody": {"required": True, "content": {"application/json": {"schema": request_schema()}}},
-    "responses": {
-        "200": {
-            "description": "The reply; with `stream: true` as server-sent events that end with `[DONE]`",
-            "content": {
-                "application/json": {"schema": response_schema()},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        },
-        **{
-            status: {"description": f"{meaning}; OpenAI's error shape with a stable `code` and the trace id"}
-            for status, meaning in {
-                "400": "Malformed, or the model cannot honour a parameter",
-                "401": "No such key",
-                "403": "Not allowed to this tenant",
-                "404": "No such model",
-                "413": "Body too large",
-                "424": "The model failed",
-                "429": "Over a limit",
-                "502": "The backend failed",
-                "503": "Overloaded or shutting down",
-                "504": "The backend was too slow",
-            }.items()
-        },
-    },
-}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.emitters.udp_emitter import (
     PROTOCOL_DELIMITER,
     PROTOCOL_HEADER,
@@ -24,6 +25,9 @@ from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
 from llmplatform.redaction import safe_label
 from llmplatform.tracecontext import attempt_span_id
+
+# The SDK opens a socket for a recorder of its own as it is imported; ours is in the sink.
+xray_recorder.emitter._socket.close()  # noqa: SLF001
 
 SEGMENT_NAME: Final = "llm-platform-gateway"
 MAX_DATAGRAM_BYTES: Final = 64_000

@@ -78,6 +78,9 @@ async def test_the_document_of_the_api_names_every_route(acme: GatewayUnderTest)
     async with acme.http() as client:
         document = (await client.get("/openapi.json")).json()
         assert {"/v1/chat/completions", "/v1/models", "/healthz", "/readyz"} <= set(document["paths"])
+        for path in ("/v1/models", "/v1/models/{model_id}"):
+            assert "422" not in document["paths"][path]["get"]["responses"]
+            assert "401" in document["paths"][path]["get"]["responses"]
         page = (await client.get("/docs")).text
         sources = re.findall(r'(?:src|href)="([^"]+)"', page)
         assert any(source.endswith(".js") for source in sources)
