@@ -2,9 +2,18 @@
 
 import asyncio
 import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+from rich.markup import escape
 
 from gateway.settings import read_settings
 from operator_cli.console import ERR, OUT
+from sandbox.children import ChildFailed
 from sandbox.settings import SandboxSettings
 from sandbox.state import Running
 from sandbox.up import up
@@ -27,6 +36,10 @@ class Terminal:
         """Print something to know."""
         ERR.print(f"  [yellow]![/yellow] {text}", markup=True)
 
+    def failed(self, reason: str) -> None:
+        """Print why it ends."""
+        ERR.print(f"[red]error:[/red] {escape(reason)}")
+
     def stopping(self) -> None:
         """Print that the end has begun."""
         OUT.print("\nstopping: streams may end first; Ctrl-C again ends everything at once")
@@ -39,8 +52,9 @@ class Terminal:
             OUT.print(f"  key       {tenant.api_key}   (tenant {tenant.tenant_id})")
         OUT.print("\nAsk the model:\n")
         print(curl(running))
-        OUT.print('\nor in another terminal, from here:  eval "$(.venv/bin/llm-platform env)"')
-        OUT.print('                                    .venv/bin/llm-platform chat "Tell me a joke"')
+        command = command_here(os.environ, Path.cwd())
+        OUT.print(f'\nor in another terminal, from here:  eval "$({command} env)"', markup=False)
+        OUT.print(f'                                    {command} chat "Tell me a joke"', markup=False)
         OUT.print("\nCtrl-C stops everything.")
 
 
@@ -54,10 +68,24 @@ def curl(running: Running) -> str:
     )
 
 
+def command_here(environ: Mapping[str, str], folder: Path) -> str:
+    """How this very command, on this very state, is called from a shell in `folder`."""
+    script = Path(sys.executable).with_name("llm-platform")
+    word = shlex.quote(str(script.relative_to(folder) if script.is_relative_to(folder) else script))
+    state = environ.get("LLM_PLATFORM_STATE")
+    return f"LLM_PLATFORM_STATE={shlex.quote(state)} {word}" if state else word
+
+
 def run_up() -> None:
-    """Run everything until Ctrl-C. Raises ConfigFault at once for a setting that would stop it later."""
+    """Run everything until Ctrl-C; exit status 1 when a part of it ended by itself.
+
+    Raises ConfigFault at once for a setting that would stop it later.
+    """
     read_settings()
     SandboxSettings.read()
     OUT.print("starting the platform")
-    asyncio.run(up(Terminal()))
+    try:
+        asyncio.run(up(Terminal()))
+    except ChildFailed as failed:  # told already, before the rest was stopped
+        raise typer.Exit(1) from failed
     OUT.print("stopped")

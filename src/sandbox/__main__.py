@@ -7,12 +7,12 @@ Prints a line of JSON for each step of the start, and a last one, `ready`, that 
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 
 from llmplatform.errors import ConfigFault
 from llmplatform.process.logging import configure_logging
+from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
 from sandbox.emulator import EmulatorError
 from sandbox.laptop import serve_sandbox
 from sandbox.settings import SandboxSettings
@@ -25,7 +25,7 @@ async def run(settings: SandboxSettings, *, until_stdin_ends: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
     if until_stdin_ends:
-        loop.add_reader(sys.stdin.fileno(), _end_of_stdin, loop, asked)
+        end_with_stdin()
 
     def tell(step: str, seconds: float) -> None:
         print(json.dumps({"step": step, "seconds": round(seconds, 3)}), flush=True)  # noqa: T201
@@ -35,16 +35,10 @@ async def run(settings: SandboxSettings, *, until_stdin_ends: bool) -> None:
         await asked.wait()
 
 
-def _end_of_stdin(loop: asyncio.AbstractEventLoop, asked: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 1024):
-        loop.remove_reader(sys.stdin.fileno())
-        asked.set()
-
-
 def main() -> int:
     """Exit status 1 when it cannot start, with one line that says why."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="The laptop's AWS on loopback.")
-    parser.add_argument("--until-stdin-ends", action="store_true", help="end with the parent's pipe")
+    add_until_stdin_ends(parser)
     arguments = parser.parse_args()
     configure_logging("sandbox")
     try:

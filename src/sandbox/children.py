@@ -37,12 +37,15 @@ class Child:
         log_file: Path,
         piped: bool = False,
     ) -> Self:
-        """Start `python -m module`; with `piped`, `line` gives what it prints, and its stdin is held open."""
+        """Start `python -m module`; with `piped`, `line` gives what it prints.
+
+        Its stdin is a pipe that ends with us, however we end: see `llmplatform.process.parent`.
+        """
         pipe = asyncio.subprocess.PIPE
         with log_file.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *arguments),
-                stdin=pipe if piped else asyncio.subprocess.DEVNULL,
+                stdin=pipe,
                 stdout=pipe if piped else log,
                 stderr=log,
                 env=dict(environment),

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,6 +65,19 @@ class Running(BaseModel):
     def openai_base_url(self) -> str:
         """What an OpenAI client calls `base_url`."""
         return f"{self.gateway_url}/v1"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port in use, by the variable that chooses it."""
+        environment = self.sandbox.environment
+        addresses = {
+            "GATEWAY_PORT": self.gateway_url,
+            "SANDBOX_AWS_PORT": environment["AWS_ENDPOINT_URL"],
+            "SANDBOX_RUNTIME_PORT": environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"],
+            "SANDBOX_EMF_PORT": self.sandbox.emf_address,
+            "SANDBOX_OTLP_PORT": self.sandbox.otlp_url,
+        }
+        return {name: port for name, url in addresses.items() if (port := urlsplit(url).port) is not None}
 
     def key_of(self, tenant_id: str | None = None) -> str | None:
         """The key of a seeded tenant, by default of the first one; None for a tenant that was not seeded."""
@@ -127,6 +141,22 @@ def read_keys(folder: Path) -> dict[str, str]:
 def write_keys(folder: Path, keys: dict[str, str]) -> None:
     """Keep the seeded tenants' keys, so that the next start has the same ones."""
     write_private(folder / "tenants.json", json.dumps(keys, indent=2))
+
+
+def read_ports(folder: Path) -> dict[str, int]:
+    """The ports of the last start, by the variable that chooses each; see `Running.ports`."""
+    try:
+        ports = json.loads((folder / "ports.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(ports, dict):
+        return {}
+    return {str(name): port for name, port in ports.items() if isinstance(port, int)}
+
+
+def write_ports(folder: Path, ports: dict[str, int]) -> None:
+    """Keep the ports, so that the next start is where clients and exported variables look for it."""
+    write_private(folder / "ports.json", json.dumps(ports, indent=2))
 
 
 def _is_held(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,16 @@ from typing import Final, Protocol
 import aiohttp
 
 from sandbox.children import Child, ChildFailed
-from sandbox.state import Running, Sandbox, forget_running, held, state_folder, write_running
+from sandbox.state import (
+    Running,
+    Sandbox,
+    forget_running,
+    held,
+    read_ports,
+    state_folder,
+    write_ports,
+    write_running,
+)
 
 DEFAULT_GATEWAY_PORT: Final = 8080
 SANDBOX_READY_WITHIN_S: Final = 120.0
@@ -45,6 +54,10 @@ class Audience(Protocol):
 
     def ready(self, running: Running, seconds: float) -> None:
         """Everything answers."""
+        ...
+
+    def failed(self, reason: str) -> None:
+        """The platform did not start, or a part of it ended; what still runs is stopped next."""
         ...
 
     def stopping(self) -> None:
@@ -73,7 +86,8 @@ class GatewayAddress:
 async def up(audience: Audience) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP; a second one ends it by force.
 
-    Raises CannotStart, ChildFailed or RunsAlready; by then nothing is left running.
+    Raises CannotStart, ChildFailed (of which the audience knows already) or RunsAlready; by then nothing is
+    left running.
     """
     folder = state_folder()
     with held(folder):
@@ -107,15 +121,16 @@ async def up(audience: Audience) -> None:
 async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
     """Start all, then wait for a child that ends by itself; what was started is stopped on every way out."""
     started = time.monotonic()
-    address = gateway_address(os.environ, audience)
-    async with contextlib.AsyncExitStack() as stack:
+    last = read_ports(folder)
+    address = gateway_address(os.environ, last.get("GATEWAY_PORT"), audience.note)
+    async with contextlib.AsyncExitStack() as stack, _telling_of_failure(audience):
 
         async def watched(child: Child, stops_within_s: float) -> Child:
             children.append(child)
             stack.push_async_callback(_stop, child, stops_within_s, audience)
             return child
 
-        aws = await watched(await _start_sandbox(folder), SANDBOX_STOPS_WITHIN_S)
+        aws = await watched(await _start_sandbox(folder, last), SANDBOX_STOPS_WITHIN_S)
         sandbox = await _sandbox_ready(aws, audience)
         gateway_started = time.monotonic()
         gateway = await watched(await _start_gateway(folder, sandbox, address), GATEWAY_STOPS_WITHIN_S)
@@ -128,27 +143,55 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
             sandbox=sandbox,
         )
         write_running(folder, running)
+        write_ports(folder, running.ports)
         audience.ready(running, time.monotonic() - started)
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
 
 
-def gateway_address(environ: Mapping[str, str], audience: Audience) -> GatewayAddress:
-    """Where the gateway is to listen: `GATEWAY_HOST` and `GATEWAY_PORT`, else 8080 or, if taken, any port."""
+@contextlib.asynccontextmanager
+async def _telling_of_failure(audience: Audience) -> AsyncIterator[None]:
+    """Say why before anything is stopped for it."""
+    try:
+        yield
+    except ChildFailed as failed:
+        audience.failed(str(failed))
+        raise
+
+
+def gateway_address(
+    environ: Mapping[str, str], last: int | None, note: Callable[[str], None]
+) -> GatewayAddress:
+    """Where the gateway is to listen: `GATEWAY_HOST` and `GATEWAY_PORT`.
+
+    Without the latter, on the `last` port (at first 8080) or, if that is taken, on any.
+    """
     host = environ.get("GATEWAY_HOST") or "127.0.0.1"
     wish = environ.get("GATEWAY_PORT")
     if wish is None:
-        port = _free_port(host, DEFAULT_GATEWAY_PORT)
+        usual = last or DEFAULT_GATEWAY_PORT
+        port = _free_port(host, usual)
         if port is None:
             port = _free_port(host, 0)
-            audience.note(
-                f"port {DEFAULT_GATEWAY_PORT} is taken, so the gateway takes {port}; GATEWAY_PORT chooses one"
-            )
+            note(f"port {usual} is taken, so the gateway takes {port}; GATEWAY_PORT chooses one")
     else:
         port = _free_port(host, int(wish)) if wish.isascii() and wish.isdigit() else None
     if port is None:
         raise CannotStart(f"GATEWAY_PORT={wish} cannot be had on {host}; 0 takes any free port")
     return GatewayAddress(host, port)
+
+
+def sandbox_ports(environ: Mapping[str, str], last: Mapping[str, int]) -> dict[str, str]:
+    """The `last` ports of the sandbox that are free and that `environ` leaves open, as variables."""
+    chosen = {value for name, value in environ.items() if name.endswith("_PORT")}
+    return {
+        name: str(port)
+        for name, port in last.items()
+        if name.startswith("SANDBOX_")
+        and name not in environ
+        and str(port) not in chosen
+        and _free_port("127.0.0.1", port) is not None
+    }
 
 
 def child_environment(environ: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
@@ -157,12 +200,13 @@ def child_environment(environ: Mapping[str, str], more: Mapping[str, str]) -> di
     return {**ours, "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost", **more}
 
 
-async def _start_sandbox(folder: Path) -> Child:
+async def _start_sandbox(folder: Path, last: Mapping[str, int]) -> Child:
+    more = {"LLM_PLATFORM_STATE": str(folder), **sandbox_ports(os.environ, last)}
     return await Child.start(
         "sandbox",
         "sandbox",
         ("--until-stdin-ends",),
-        environment=child_environment(os.environ, {"LLM_PLATFORM_STATE": str(folder)}),
+        environment=child_environment(os.environ, more),
         log_file=folder / "sandbox.log",
         piped=True,
     )
@@ -193,6 +237,7 @@ async def _start_gateway(folder: Path, sandbox: Sandbox, address: GatewayAddress
     return await Child.start(
         "gateway",
         "gateway",
+        ("--until-stdin-ends",),
         environment=child_environment(os.environ, environment),
         log_file=folder / "gateway.log",
     )

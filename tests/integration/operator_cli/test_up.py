@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -59,6 +61,12 @@ class Platform:
     def env(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.run("env", "--json").stdout)
         return facts
+
+    def gateway_answers(self) -> bool:
+        address = urlsplit(re.search(r"gateway +(http\S+)", self.told())[1])  # type: ignore[index]
+        with suppress(OSError), socket.create_connection((address.hostname, address.port), 1):
+            return True
+        return False
 
     def children(self) -> dict[str, int]:
         """Process ids of what `up` started, by module."""
@@ -230,10 +238,27 @@ def test_two_checkouts_do_not_disturb_each_other_and_keys_outlive_a_restart(
         assert "nothing runs" in other.run("env", status=1).stderr
     with platform(state) as again:
         assert again.env()["tenants"] == first["tenants"]
+        same = {name: value for name, value in first["environment"].items() if name.startswith("AWS_")}
+        assert again.env()["environment"].items() >= same.items()
         again.run("chat", "Hi", "-m", "scripted-bedrock")
         os.kill(again.children()["gateway"], signal.SIGKILL)
         assert again.process.wait(STOPPED_WITHIN_S) == 1
-        assert "gateway ended with status -9; its log" in again.told()
+        told = again.told()
+        assert told.index("gateway ended with status -9; its log") < told.index("sandbox stopped")
+        assert told.count("error:") == 1
+
+
+def test_no_gateway_outlives_an_up_that_was_killed(up: Platform, tmp_path: Path) -> None:
+    with platform(with_tokenizer_of(up, tmp_path / "state")) as killed:
+        children = killed.children()
+        assert killed.gateway_answers()
+        killed.process.kill()
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while any(Path(f"/proc/{pid}").exists() for pid in children.values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert not killed.gateway_answers()
+    assert '"gateway has stopped serving"' in (killed.state / "gateway.log").read_text(encoding="utf-8")
 
 
 def test_what_the_gateway_refuses_to_start_with_is_shown(up: Platform, tmp_path: Path) -> None:

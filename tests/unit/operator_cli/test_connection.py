@@ -9,7 +9,8 @@ import pytest
 from operator_cli.connection import connect_aws, connect_gateway, loopback_without_proxy
 from operator_cli.console import CommandFailed
 from operator_cli.env import show_env
-from operator_cli.up import curl
+from operator_cli.up import command_here, curl
+from sandbox.settings import SandboxSettings
 from sandbox.state import NothingRuns, Running, Sandbox, SeededTenant, held, write_running
 
 ACME = SeededTenant(tenant_id="acme", api_key="llmp_acme_x")
@@ -19,7 +20,11 @@ RUNNING = Running(
     started_at=datetime(2026, 1, 1, tzinfo=UTC),
     gateway_url="http://127.0.0.1:4711",
     sandbox=Sandbox(
-        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:4712", "AWS_REGION": "us-east-1"},
+        environment={
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:4712",
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "http://127.0.0.1:4715",
+            "AWS_REGION": "us-east-1",
+        },
         emf_address="tcp://127.0.0.1:4713",
         otlp_url="http://127.0.0.1:4714",
         catalogue=Path("models.toml"),
@@ -120,6 +125,28 @@ def test_the_curl_that_up_prints_is_one_command_for_a_shell() -> None:
     assert words[0] == "curl"
     assert "http://127.0.0.1:4711/v1/chat/completions" in words
     assert f"authorization: Bearer {ACME.api_key}" in words
+
+
+def test_the_command_that_up_prints_is_this_one_on_this_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/home/me/platform/.venv/bin/python")
+    here, elsewhere = Path("/home/me/platform"), Path("/")
+    assert command_here({}, here) == ".venv/bin/llm-platform"
+    assert command_here({}, elsewhere / "srv") == "/home/me/platform/.venv/bin/llm-platform"
+    words = shlex.split(command_here({"LLM_PLATFORM_STATE": "/var/my state"}, here))
+    assert words == ["LLM_PLATFORM_STATE=/var/my state", ".venv/bin/llm-platform"]
+
+
+def test_every_port_of_a_running_platform_is_known_by_its_variable() -> None:
+    assert RUNNING.ports == {
+        "GATEWAY_PORT": 4711,
+        "SANDBOX_AWS_PORT": 4712,
+        "SANDBOX_EMF_PORT": 4713,
+        "SANDBOX_OTLP_PORT": 4714,
+        "SANDBOX_RUNTIME_PORT": 4715,
+    }
+    assert set(RUNNING.ports) - {"GATEWAY_PORT"} == {
+        f"SANDBOX_{name.upper()}" for name in SandboxSettings.model_fields
+    }
 
 
 def test_nothing_that_shows_a_running_platform_shows_its_keys() -> None:

@@ -2,7 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.state import RunsAlready, held, read_keys, state_folder, write_keys, write_private
+from sandbox.state import (
+    RunsAlready,
+    held,
+    read_keys,
+    read_ports,
+    state_folder,
+    write_keys,
+    write_private,
+)
 from sandbox.up import child_environment
 
 
@@ -41,6 +49,12 @@ def test_keys_survive_and_are_their_owners_alone(tmp_path: Path) -> None:
 def test_a_broken_file_of_keys_counts_as_none(tmp_path: Path, text: str) -> None:
     write_private(tmp_path / "tenants.json", text)
     assert read_keys(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"GATEWAY_PORT": "x"}'])
+def test_a_broken_file_of_ports_counts_as_none(tmp_path: Path, text: str) -> None:
+    write_private(tmp_path / "ports.json", text)
+    assert read_ports(tmp_path) == {}
 
 
 def test_a_child_is_sent_to_no_real_account_and_through_no_proxy() -> None:
