@@ -152,7 +152,7 @@ class Caller:
                     events = events[:-1]
                 if not lifeline.gone and (meter.fault is None or meter.first_content_ns is not None):
                     await _hand_on(exchange, events)
-                    if invocation.first_token_delivered_ns is None and meter.first_content_ns is not None:
+                    if invocation.first_token_delivered_ns is None and exchange.reply.committed:
                         invocation.first_token_delivered_ns = clock.monotonic_ns()
                 if meter.fault is not None:
                     raise meter.fault
@@ -168,6 +168,8 @@ class Caller:
                 await exchange.reply.end(invocation.usage, invocation.usage_source)
             except OSError:
                 lifeline.client_left()
+            if invocation.first_token_delivered_ns is None:  # a reply in one piece
+                invocation.first_token_delivered_ns = self._clock.monotonic_ns()
         invocation.outcome = Outcome.CLIENT_CANCELLED if lifeline.gone else Outcome.COMPLETED
 
     def _now_s(self) -> float:
