@@ -1,4 +1,4 @@
-"""Tenants as the operator sees them: create, list, change, rotate and revoke keys, in Parameter Store.
+"""Tenants as the operator sees them: create, list, change, remove, and their keys, in Parameter Store.
 
 The one writer of `policy`, `eval_sample_rate` and `api_keys`; who reads them at request time is
 `llmplatform.aws.parameters`. A key is returned once, when it is minted: only its hash is stored.
@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from llmplatform import apikeys, ids
 from llmplatform.apikeys import KeyRecord
@@ -21,6 +21,9 @@ from llmplatform.policy import TenantPolicy
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_ssm import SSMClient
     from types_aiobotocore_ssm.literals import ParameterTypeType
+
+
+_NAMES_PER_DELETE: Final = 10  # the most that DeleteParameters takes
 
 
 class TenantFault(ConfigFault):
@@ -86,6 +89,21 @@ class Tenants:
         if not documents:
             raise TenantFault(f"no tenant {tenant}; `tenant list` shows those there are")
         return _stored(tenant, documents)
+
+    async def remove(self, tenant: TenantId) -> None:
+        """Delete all of a tenant's parameters; gateways refuse its keys within a minute.
+
+        What it did stays: ledger rows until their time to live ends, samples and logs as long as they are
+        kept. Raises TenantFault if there is no such tenant.
+        """
+        paginator = self._ssm.get_paginator("get_parameters_by_path")
+        names: list[str] = []
+        async for page in paginator.paginate(Path=f"{self._prefix}/{tenant}", Recursive=True):
+            names += [parameter["Name"] for parameter in page["Parameters"]]
+        if not names:
+            raise TenantFault(f"no tenant {tenant}; `tenant list` shows those there are")
+        for start in range(0, len(names), _NAMES_PER_DELETE):
+            await self._ssm.delete_parameters(Names=names[start : start + _NAMES_PER_DELETE])
 
     async def add_key(
         self, tenant: TenantId, *, key: str | None = None, retire_others_after: timedelta | None = None

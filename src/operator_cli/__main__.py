@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from llmplatform.errors import PlatformFault
 from operator_cli.connection import connect_aws, connect_gateway
-from operator_cli.console import ERR, CommandFailed
+from operator_cli.console import ERR, STALE, CommandFailed
 from operator_cli.tenant import tenants
 from sandbox.state import NothingRuns, RunsAlready
 
@@ -92,7 +92,10 @@ def chat(
 @app.command()
 def trace(
     any_id: Annotated[
-        str, typer.Argument(metavar="ID", help="A trace id in any form, or a request id.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="ID", help="A trace id in any form, a request id, or an answer's id.", show_default=False
+        ),
     ],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
@@ -100,7 +103,8 @@ def trace(
     """Show the life of a request: gateway, backend, tokens, timings, outcome; from the ledger and the spans.
 
     ID is what a response's x-trace-id says (a UUID), the same as 32 hex digits or in X-Ray's form, or what
-    its x-request-id says. A trace may hold several requests; all are shown.
+    its x-request-id or the answer's own id (chatcmpl-...) says. A trace may hold several requests; all are
+    shown.
 
     Example: llm-platform trace 7c1e7f9a-3d0b-4b6e-9d0c-0d6b5c1e2f3a
     """
@@ -141,8 +145,12 @@ def foreign_fault(error: Exception) -> str | None:
     """One line for what the AWS SDK, HTTP and the sandbox raise; None for a fault of ours."""
     kind = type(error)
     name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    if name == "botocore.EndpointConnectionError" and "://127.0.0.1" in str(error):
+        return f"AWS: {error} {STALE}"
     if name.startswith("botocore."):
         return f"AWS: {error} (`llm-platform doctor` checks the connection)"
+    if name == "httpx.ConnectError":
+        return f"the gateway cannot be reached: {error}; {STALE}"
     if name.startswith(("httpx.", "httpcore.")):
         return f"the gateway cannot be reached: {error} (`make up` starts one; OPENAI_BASE_URL names one)"
     if name in {"sandbox.ChildFailed", "sandbox.CannotStart", "sandbox.EmulatorError"}:

@@ -6,6 +6,7 @@ The laptop is taken only where the environment names no AWS at all, and the comm
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from operator_cli.console import ERR, CommandFailed
@@ -37,12 +38,16 @@ class GatewayConnection:
 
 
 def connect_aws() -> str:
-    """Make the environment name an AWS, and return its region."""
+    """Make the environment name an AWS, and return its region.
+
+    Raises NothingRuns when it names none, no laptop's runs, and the SDK knows no credentials of its own.
+    """
     if not any(name.startswith(_NAMES_AN_AWS) for name in os.environ):
         try:
             running = read_running(state_folder())
         except NothingRuns:
-            pass  # the SDK may find credentials elsewhere, and says so if it does not
+            if not _sdk_has_credentials():
+                raise
         else:
             ERR.print(f"[dim]using the laptop's AWS of {state_folder()}[/dim]")
             os.environ.update(running.sandbox.environment)
@@ -65,6 +70,26 @@ def connect_gateway(tenant: str | None = None) -> GatewayConnection:
         )
     ERR.print(f"[dim]using the laptop's gateway of {state_folder()}[/dim]")
     return GatewayConnection(running.openai_base_url, key)
+
+
+def catalogue_in_force(environ: Mapping[str, str]) -> Path | None:
+    """The catalogue file of the gateways of this environment; None is the platform's own."""
+    named = environ.get("LLM_PLATFORM_CATALOGUE")
+    if named:
+        return Path(named)
+    try:
+        sandbox = read_running(state_folder()).sandbox
+    except NothingRuns:
+        return None
+    ours = environ.get("AWS_ENDPOINT_URL") == sandbox.environment["AWS_ENDPOINT_URL"]
+    return sandbox.catalogue if ours else None
+
+
+def _sdk_has_credentials() -> bool:
+    """Whether the SDK finds any where it looks besides the environment: its files, the instance's role."""
+    from botocore.session import Session  # noqa: PLC0415  # half a second less for who needs it not
+
+    return Session().get_credentials() is not None
 
 
 def loopback_without_proxy(environ: Mapping[str, str]) -> dict[str, str]:

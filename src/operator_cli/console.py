@@ -2,14 +2,26 @@
 
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 OUT: Final = Console(soft_wrap=True, highlight=False, emoji=False)
 ERR: Final = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+_PIPED_WIDTH: Final = 240
+STALE: Final = 'is the platform running? if it was restarted, eval "$(llm-platform env)" again'
+"""What to ask when nothing listens where the environment says."""
 
 
 class CommandFailed(Exception):
     """A command cannot do what was asked; the message is the one line that the operator reads."""
+
+
+def print_table(what: RenderableType) -> None:
+    """Print what is laid out: within a terminal's width, elsewhere as wide as it is; no blanks end a line."""
+    console = OUT if OUT.is_terminal else Console(width=_PIPED_WIDTH, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(what, soft_wrap=False)
+    for line in captured.get().splitlines():
+        OUT.file.write(f"{line.rstrip()}\n")
 
 
 def ms(value: float | None) -> str:

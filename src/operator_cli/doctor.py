@@ -4,16 +4,16 @@ It only looks. Each check stands for itself: a failed one does not keep the othe
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
+from functools import partial
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import aioboto3
 import httpx
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from rich.markup import escape
 
 from gateway.settings import read_settings
@@ -22,10 +22,10 @@ from llmplatform.aws.tables import LOG_GROUPS, STREAMS, TABLES
 from llmplatform.catalogue import Catalogue, Tokenizer, load_catalogue
 from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault
-from llmplatform.tenants import Tenants
-from operator_cli.connection import connect_gateway
-from operator_cli.console import OUT, CommandFailed
-from sandbox.state import NothingRuns, read_running, state_folder
+from llmplatform.tenants import StoredTenant, Tenants
+from operator_cli.connection import catalogue_in_force, connect_gateway
+from operator_cli.console import OUT, STALE, CommandFailed
+from sandbox.state import NothingRuns
 
 LIFECYCLE_WARNING_DAYS: Final = 60
 REACH_WITHIN_S: Final = 3.0
@@ -64,7 +64,8 @@ async def _print(checks: AsyncIterator[Check]) -> bool:
 
 async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Check]:
     yield settings_check()
-    path = _catalogue_path(environ)
+    path = catalogue_in_force(environ)
+    catalogue: Catalogue | None = None
     try:
         catalogue = load_catalogue(path)
     except ConfigFault as fault:
@@ -83,11 +84,14 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
         ("tables", _tables),
         ("streams", _streams),
         ("log groups", _log_groups),
-        ("tenants", _tenants),
+        ("tenants", partial(_tenants, catalogue=catalogue)),
     )
     for name, look in parts:
         try:
             yield await look(session)
+        except EndpointConnectionError as error:
+            fix = STALE if "://127.0.0.1" in str(error) else "check the network and AWS_ENDPOINT_URL"
+            yield Check(name, "failed", str(error), fix)
         except (BotoCoreError, ClientError) as error:
             yield Check(name, "failed", str(error), "check AWS_ENDPOINT_URL, AWS_REGION and the credentials")
     yield await _gateway()
@@ -147,18 +151,6 @@ def backend_services(catalogue: Catalogue) -> tuple[str, ...]:
     return tuple(f"{kind}-runtime" for kind in sorted(kinds))
 
 
-def _catalogue_path(environ: Mapping[str, str]) -> Path | None:
-    named = environ.get("LLM_PLATFORM_CATALOGUE")
-    if named:
-        return Path(named)
-    try:
-        sandbox = read_running(state_folder()).sandbox
-    except NothingRuns:
-        return None
-    ours = environ.get("AWS_ENDPOINT_URL") == sandbox.environment["AWS_ENDPOINT_URL"]
-    return sandbox.catalogue if ours else None
-
-
 def _tokenizer_is_there(tokenizer: Tokenizer) -> bool:
     if tokenizer.kind == "estimate" or tokenizer.path is None:
         return True
@@ -175,7 +167,8 @@ async def _reachable(service: str, region: str, environ: Mapping[str, str]) -> C
     except (OSError, TimeoutError) as error:
         reason = "no answer" if isinstance(error, TimeoutError) else (error.strerror or "no such host")
         variable = "AWS_ENDPOINT_URL_" + service.upper().replace("-", "_")
-        return Check(service, "failed", f"{url}: {reason}", f"check the network, or {variable}")
+        fix = STALE if parts.hostname == "127.0.0.1" else f"check the network, or {variable}"
+        return Check(service, "failed", f"{url}: {reason}", fix)
     writer.close()
     return Check(service, "ok", url)
 
@@ -212,9 +205,13 @@ async def _log_groups(session: aioboto3.Session) -> Check:
     return Check("log groups", "ok", ", ".join(group.name for group in LOG_GROUPS))
 
 
-async def _tenants(session: aioboto3.Session) -> Check:
+async def _tenants(session: aioboto3.Session, *, catalogue: Catalogue | None) -> Check:
     async with session.client("ssm") as ssm:
-        found = await Tenants(ssm, SystemClock()).list()
+        return tenants_check(await Tenants(ssm, SystemClock()).list(), catalogue)
+
+
+def tenants_check(found: Sequence[StoredTenant], catalogue: Catalogue | None) -> Check:
+    """Whether all tenants' documents parse, have a key, and allow models that there are."""
     broken = [tenant.problem for tenant in found if tenant.problem is not None]
     if broken:
         return Check("tenants", "failed", "; ".join(broken), "correct the parameters that are named")
@@ -224,6 +221,19 @@ async def _tenants(session: aioboto3.Session) -> Check:
     if keyless:
         return Check(
             "tenants", "warning", f"no key: {', '.join(keyless)}", "`llm-platform tenant rotate-key NAME`"
+        )
+    known = frozenset() if catalogue is None else frozenset(catalogue.models)
+    strange = [
+        f"{tenant.tenant_id} ({', '.join(sorted(names))})"
+        for tenant in found
+        if known and tenant.policy is not None and (names := (tenant.policy.allowed_models or known) - known)
+    ]
+    if strange:
+        return Check(
+            "tenants",
+            "warning",
+            f"allowed models that are not in the catalogue: {'; '.join(strange)}",
+            "`llm-platform tenant update NAME --allow-model ...`",
         )
     return Check("tenants", "ok", f"{len(found)}, all of their documents parse")
 
@@ -239,7 +249,8 @@ async def _gateway() -> Check:
         async with httpx.AsyncClient(timeout=REACH_WITHIN_S) as client:
             response = await client.get(f"{root}/readyz")
     except httpx.HTTPError:
-        return Check("gateway", "failed", f"{root} does not answer", "start it, or correct OPENAI_BASE_URL")
+        fix = STALE if urlsplit(root).hostname == "127.0.0.1" else "start it, or correct OPENAI_BASE_URL"
+        return Check("gateway", "failed", f"{root} does not answer", fix)
     if response.is_error:
         return Check("gateway", "failed", f"{root}/readyz answers {response.status_code}", "its log says why")
     return Check("gateway", "ok", f"{root} is ready")

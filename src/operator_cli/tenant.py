@@ -4,31 +4,49 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from llmplatform import ids
 from llmplatform.apikeys import KeyRecord
+from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.clock import SystemClock
 from llmplatform.ids import TenantId
-from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.tenants import StoredTenant, Tenants
+from operator_cli import policy_options as options
 from operator_cli.connection import connect_aws
-from operator_cli.console import ERR, OUT, CommandFailed
+from operator_cli.console import ERR, OUT, CommandFailed, print_table
 
 ResultT = TypeVar("ResultT")
 
 tenants = typer.Typer(
     no_args_is_help=True,
-    help="Add, list and show tenants; rotate and revoke their keys.",
+    help="Add, list, show, update and remove tenants; rotate and revoke their keys.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+MAX_GRACE_H: Final = 8_760.0
+"""A year: a key that is to work longer is not being rotated."""
+
+
+def _tenant(text: str) -> TenantId:
+    tenant = ids.tenant_id(text)
+    if tenant is None:
+        raise typer.BadParameter("a tenant id is 1 to 48 lower-case letters, digits and dashes")
+    return tenant
+
+
+def _grace(hours: float) -> float:
+    if not 0 <= hours <= MAX_GRACE_H:  # also for what is no number
+        raise typer.BadParameter(f"give 0 to {MAX_GRACE_H:g} hours (a year)")
+    return hours
+
+
 TenantArgument = Annotated[
-    str, typer.Argument(metavar="TENANT", help="Lower-case letters, digits and dashes.")
+    str,
+    typer.Argument(metavar="TENANT", callback=_tenant, help="Lower-case letters, digits and dashes."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same for programs.")]
 
@@ -37,49 +55,138 @@ JsonOption = Annotated[bool, typer.Option("--json", help="The same for programs.
 def add(
     tenant: TenantArgument,
     *,
-    display_name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
-    content_mode: Annotated[
-        ContentMode | None, typer.Option(help="How much of the content may leave the request path.")
-    ] = None,
+    display_name: options.DisplayName = None,
+    content_mode: options.Content = None,
     log_content: Annotated[bool | None, typer.Option("--log-content", help="Opt in to content logs.")] = None,
-    eval_sample_rate: Annotated[
-        float | None, typer.Option(help="Share of requests to evaluate, 0 to 1.")
-    ] = None,
-    allow_model: Annotated[
-        list[str] | None, typer.Option(help="A model that may be called; repeat it. Without it, all may.")
-    ] = None,
-    daily_budget_usd: Annotated[str | None, typer.Option(help="US dollars a day.")] = None,
-    daily_budget_tokens: Annotated[int | None, typer.Option(help="Tokens a day.")] = None,
-    max_in_flight: Annotated[int | None, typer.Option(help="Requests at once, per gateway task.")] = None,
-    ttft_p50_ms: Annotated[int | None, typer.Option(help="Objective for the first token, median.")] = None,
-    ttft_p99_ms: Annotated[int | None, typer.Option(help="Objective for the first token, p99.")] = None,
-    total_latency_p99_ms: Annotated[int | None, typer.Option(help="Objective for the whole, p99.")] = None,
-    kms_key: Annotated[str | None, typer.Option(help="ARN or alias of the tenant's own key.")] = None,
+    eval_sample_rate: options.EvalSampleRate = None,
+    allow_model: options.AllowModel = None,
+    daily_budget_usd: options.DailyBudgetUsd = None,
+    daily_budget_tokens: options.DailyBudgetTokens = None,
+    max_in_flight: options.MaxInFlight = None,
+    ttft_p50_ms: options.TtftP50Ms = None,
+    ttft_p99_ms: options.TtftP99Ms = None,
+    total_latency_p99_ms: options.TotalLatencyP99Ms = None,
+    kms_key: options.KmsKey = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a tenant and print its first key, which is shown this once.
 
+    Without --allow-model, all models may be called.
+
     Example: llm-platform tenant add initech --content-mode hash_only --allow-model smollm2-135m
     """
-    objectives = {
+    policy = options.new_policy(
+        TenantId(tenant),
+        {
+            "display_name": display_name,
+            "content_mode": content_mode,
+            "log_content": log_content,
+            "eval_sample_rate": eval_sample_rate,
+            "allowed_models": allow_model or None,
+            "daily_budget_usd": daily_budget_usd,
+            "daily_budget_tokens": daily_budget_tokens,
+            "max_in_flight": max_in_flight,
+            "ttft_p50_ms": ttft_p50_ms,
+            "ttft_p99_ms": ttft_p99_ms,
+            "total_latency_p99_ms": total_latency_p99_ms,
+            "kms_key": kms_key,
+        },
+    )
+    region = connect_aws()
+    options.check_models(policy)
+    _show_key(tenant, _run(lambda store: store.create(policy), region), as_json=as_json)
+
+
+@tenants.command()
+def update(
+    tenant: TenantArgument,
+    *,
+    display_name: options.DisplayName = None,
+    content_mode: options.Content = None,
+    log_content: Annotated[
+        bool | None, typer.Option("--log-content/--no-log-content", help="Opt in to content logs, or out.")
+    ] = None,
+    eval_sample_rate: options.EvalSampleRate = None,
+    allow_model: options.AllowModel = None,
+    all_models: Annotated[bool, typer.Option("--all-models", help="Let all models be called.")] = False,
+    daily_budget_usd: options.DailyBudgetUsd = None,
+    no_daily_budget_usd: Annotated[
+        bool, typer.Option("--no-daily-budget-usd", help="Take the budget in US dollars away.")
+    ] = False,
+    daily_budget_tokens: options.DailyBudgetTokens = None,
+    no_daily_budget_tokens: Annotated[
+        bool, typer.Option("--no-daily-budget-tokens", help="Take the budget in tokens away.")
+    ] = False,
+    max_in_flight: options.MaxInFlight = None,
+    ttft_p50_ms: options.TtftP50Ms = None,
+    ttft_p99_ms: options.TtftP99Ms = None,
+    total_latency_p99_ms: options.TotalLatencyP99Ms = None,
+    kms_key: options.KmsKey = None,
+    no_kms_key: Annotated[bool, typer.Option("--no-kms-key", help="Take the tenant's own key away.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a tenant's policy: only what is given. Gateways follow within a minute.
+
+    Models given with --allow-model take the place of those allowed before.
+
+    Example: llm-platform tenant update acme --eval-sample-rate 0.1 --no-daily-budget-usd
+    """
+    given = {
+        "display_name": display_name,
+        "content_mode": content_mode,
+        "log_content": log_content,
+        "eval_sample_rate": eval_sample_rate,
+        "allowed_models": allow_model or None,
+        "daily_budget_usd": daily_budget_usd,
+        "daily_budget_tokens": daily_budget_tokens,
+        "max_in_flight": max_in_flight,
         "ttft_p50_ms": ttft_p50_ms,
         "ttft_p99_ms": ttft_p99_ms,
         "total_latency_p99_ms": total_latency_p99_ms,
+        "kms_key": kms_key,
     }
-    policy = _policy(
-        tenant,
-        display_name=display_name,
-        content_mode=content_mode,
-        log_content=log_content,
-        eval_sample_rate=eval_sample_rate,
-        allowed_models=allow_model or None,
-        daily_budget_usd=daily_budget_usd,
-        daily_budget_tokens=daily_budget_tokens,
-        max_in_flight=max_in_flight,
-        objectives={name: value for name, value in objectives.items() if value is not None} or None,
-        kms_key=kms_key,
-    )
-    _show_key(tenant, _run(lambda store: store.create(policy)), as_json=as_json)
+    clearing = {
+        "allowed_models": all_models,
+        "daily_budget_usd": no_daily_budget_usd,
+        "daily_budget_tokens": no_daily_budget_tokens,
+        "kms_key": no_kms_key,
+    }
+    cleared = [field for field, asked in clearing.items() if asked]
+    if not cleared and all(value is None for value in given.values()):
+        raise typer.BadParameter("nothing is to be changed: give an option of the policy")
+    options.new_policy(TenantId(tenant), given)  # what cannot be is told before anything is asked
+    region = connect_aws()
+    before = _run(lambda store: store.get(TenantId(tenant)), region).policy
+    if before is None:
+        raise CommandFailed(f"the policy of tenant {tenant} does not parse; correct its parameter first")
+    after = options.policy_with(before, given, cleared)
+    if allow_model:
+        options.check_models(after)
+    _run(lambda store: store.put_policy(after), region)
+    was, now = before.model_dump(mode="json"), after.model_dump(mode="json")
+    if as_json:
+        print(json.dumps({"tenant_id": tenant, "policy": now}, indent=2))
+        return
+    changed = [name for name in now if _readable(was[name]) != _readable(now[name])]
+    for name in changed:
+        OUT.print(f"{name:22} {_readable(was[name])} → {_readable(now[name])}", markup=False)
+    ERR.print(f"[dim]{'gateways follow within a minute' if changed else 'that is how it was'}[/dim]")
+
+
+@tenants.command()
+def remove(
+    tenant: TenantArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a tenant: its policy and its keys. Its ledger rows stay until their time to live ends."""
+    region = connect_aws()
+    stored = _run(lambda store: store.get(TenantId(tenant)), region)
+    if not yes:
+        typer.confirm(f"Remove tenant {tenant} with its policy and {len(stored.keys)} keys?", abort=True)
+    _run(lambda store: store.remove(TenantId(tenant)), region)
+    OUT.print(f"tenant {tenant} is removed; gateways refuse its keys within a minute")
+    ERR.print(f"[dim]its ledger rows stay until their TTL, {REQUEST_LEDGER.retention_days} days[/dim]")
 
 
 @tenants.command("list")
@@ -107,13 +214,13 @@ def list_(*, as_json: JsonOption = False) -> None:
             str(policy.max_in_flight),
             str(len(stored.keys)),
         )
-    OUT.print(table)
+    print_table(table)
 
 
 @tenants.command()
 def show(tenant: TenantArgument, *, as_json: JsonOption = False) -> None:
     """Show a tenant's policy and its keys' ids."""
-    stored = _run(lambda store: store.get(_tenant_id(tenant)))
+    stored = _run(lambda store: store.get(TenantId(tenant)))
     facts = _facts(stored)
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -132,7 +239,10 @@ def rotate_key(
     tenant: TenantArgument,
     *,
     grace_h: Annotated[
-        float, typer.Option(help="Hours for which the keys of before still work; 0 ends them now.", min=0)
+        float,
+        typer.Option(
+            callback=_grace, help="Hours for which the keys of before still work, to 8760; 0 ends them now."
+        ),
     ] = 24.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,7 +251,7 @@ def rotate_key(
     Example: llm-platform tenant rotate-key acme --grace-h 1
     """
     grace = timedelta(hours=grace_h)
-    key = _run(lambda store: store.add_key(_tenant_id(tenant), retire_others_after=grace))
+    key = _run(lambda store: store.add_key(TenantId(tenant), retire_others_after=grace))
     _show_key(tenant, key, as_json=as_json)
     if not as_json:
         ended = "stop working within a minute" if not grace_h else f"expire in {grace_h:g} h"
@@ -154,34 +264,20 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `tenant show` lists it.")],
 ) -> None:
     """Take a key from a tenant; gateways refuse it within a minute."""
-    _run(lambda store: store.revoke_key(_tenant_id(tenant), key_id))
+    _run(lambda store: store.revoke_key(TenantId(tenant), key_id))
     OUT.print(f"key {key_id} of tenant {tenant} is revoked; gateways refuse it within a minute")
 
 
-def _run(work: Callable[[Tenants], Awaitable[ResultT]]) -> ResultT:
+def _run(work: Callable[[Tenants], Awaitable[ResultT]], region: str | None = None) -> ResultT:
     from llmplatform.aws.sessions import aws_session  # noqa: PLC0415  # a second less for --help
 
+    region = region or connect_aws()
+
     async def with_store() -> ResultT:
-        async with aws_session(connect_aws()).client("ssm") as ssm:
+        async with aws_session(region).client("ssm") as ssm:
             return await work(Tenants(ssm, SystemClock()))
 
     return asyncio.run(with_store())
-
-
-def _tenant_id(text: str) -> TenantId:
-    tenant = ids.tenant_id(text)
-    if tenant is None:
-        raise CommandFailed("a tenant id is 1 to 48 lower-case letters, digits and dashes")
-    return tenant
-
-
-def _policy(tenant: str, **wishes: Any) -> TenantPolicy:
-    given = {name: value for name, value in wishes.items() if value is not None}
-    try:
-        return TenantPolicy.model_validate({"tenant_id": _tenant_id(tenant), **given})
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise CommandFailed(problems) from error
 
 
 def _facts(stored: StoredTenant) -> dict[str, Any]:

@@ -1,12 +1,22 @@
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmplatform import apikeys
 from llmplatform.catalogue import Catalogue
+from llmplatform.ids import TenantId
+from llmplatform.policy import TenantPolicy
+from llmplatform.tenants import StoredTenant
 from llmplatform.testing import make_model
-from operator_cli.doctor import backend_services, lifecycle_checks, settings_check, tokenizers_check
+from operator_cli.doctor import (
+    backend_services,
+    lifecycle_checks,
+    settings_check,
+    tenants_check,
+    tokenizers_check,
+)
 
 TODAY = date(2026, 11, 23)
 
@@ -38,6 +48,22 @@ def test_tokenizer_files_that_are_missing_are_named_by_model(tmp_path: Path) -> 
     (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
     assert tokenizers_check(with_files).status == "ok"
     assert tokenizers_check(catalogue()).status == "ok"
+
+
+def test_a_tenant_whose_models_are_not_in_the_catalogue_is_named() -> None:
+    def tenant(name: str, *models: str) -> StoredTenant:
+        tenant_id = TenantId(name)
+        policy = TenantPolicy(tenant_id=tenant_id, allowed_models=frozenset(models) or None)
+        key = apikeys.record_of(apikeys.mint(tenant_id, bytes(32)), datetime(2026, 1, 1, tzinfo=UTC))
+        return StoredTenant(tenant_id, policy, (key,))
+
+    fine = [tenant("acme"), tenant("globex", "small")]
+    assert tenants_check(fine, catalogue()).status == "ok"
+    check = tenants_check([*fine, tenant("initech", "small", "nosuch")], catalogue())
+    assert check.status == "warning"
+    assert "initech (nosuch)" in check.found
+    assert "tenant update" in check.fix
+    assert tenants_check([tenant("initech", "nosuch")], None).status == "ok"
 
 
 def test_only_the_runtimes_that_models_need_are_looked_for() -> None:
