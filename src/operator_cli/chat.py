@@ -1,17 +1,21 @@
 """`llm-platform chat`: talk to a model through the gateway, and see what the gateway measured of it."""
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import httpx
+import typer
 
+from llmplatform import ids
 from operator_cli.connection import GatewayConnection
 from operator_cli.console import ERR, OUT, CommandFailed, ms
 
 TIMEOUT = httpx.Timeout(10.0, read=900.0)
+_INTERRUPTED: Final = 130  # as shells have it for SIGINT
 
 
 @dataclass(slots=True)
@@ -19,7 +23,7 @@ class Exchange:
     """One answer and what is known about it. Durations as this command saw them."""
 
     model: str
-    trace_id: str | None = None
+    trace_id: str
     request_id: str | None = None
     text: list[str] = field(default_factory=list)
     finish_reason: str | None = None
@@ -55,6 +59,8 @@ class Conversation:
             trust_env=not connection.base_url.startswith("http://127.0.0.1"),
         )
         self.model = model or self._first_model()
+        self.current: Exchange | None = None
+        """The answer that is being given, or was given last."""
 
     def ask(self, message: str) -> Exchange:
         """Send a message, print the answer as it comes, and keep both for the next turn."""
@@ -62,10 +68,14 @@ class Conversation:
         body: dict[str, Any] = {"model": self.model, "messages": messages, "stream": self._stream}
         if self._stream:
             body["stream_options"] = {"include_usage": True}
-        exchange = Exchange(self.model)
+        # Chosen here, which the gateway lets us: whoever stops before the first byte can still look it up.
+        trace_id = ids.as_uuid(ids.uuid4_hex(secrets.token_bytes(16)))
+        exchange = self.current = Exchange(self.model, trace_id)
         started_ns = time.monotonic_ns()
-        with self._client.stream("POST", "/chat/completions", json=body) as response:
-            exchange.trace_id = response.headers.get("x-trace-id")
+        with self._client.stream(
+            "POST", "/chat/completions", json=body, headers={"x-trace-id": trace_id}
+        ) as response:
+            exchange.trace_id = response.headers.get("x-trace-id") or trace_id
             exchange.request_id = response.headers.get("x-request-id")
             if response.is_error:
                 response.read()
@@ -116,11 +126,18 @@ class Conversation:
 
 
 def run_chat(connection: GatewayConnection, message: str | None, *, model: str | None, stream: bool) -> None:
-    """Answer one message, or hold a conversation until Ctrl-D."""
+    """Answer one message, or hold a conversation until Ctrl-D.
+
+    Ctrl-C stops an answer and tells its trace; of the one message it is the end, with exit status 130.
+    """
     conversation = Conversation(connection, model=model, stream=stream)
     try:
         if message is not None:
-            ERR.print(f"[dim]{conversation.ask(message).summary()}[/dim]")
+            try:
+                ERR.print(f"[dim]{conversation.ask(message).summary()}[/dim]")
+            except KeyboardInterrupt as interrupt:
+                ERR.print(stopped(conversation))
+                raise typer.Exit(_INTERRUPTED) from interrupt
             return
         ERR.print(f"[dim]talking to {conversation.model}; Ctrl-C stops an answer, Ctrl-D ends[/dim]")
         while (message := _typed()) is not None:
@@ -129,11 +146,17 @@ def run_chat(connection: GatewayConnection, message: str | None, *, model: str |
             try:
                 ERR.print(f"[dim]{conversation.ask(message).summary()}[/dim]\n")
             except KeyboardInterrupt:
-                ERR.print("\n[dim]stopped[/dim]\n")
+                ERR.print(f"{stopped(conversation)}\n")
             except CommandFailed as failed:
                 ERR.print(f"[red]{failed}[/red]\n")
     finally:
         conversation.close()
+
+
+def stopped(conversation: Conversation) -> str:
+    """What to say of an answer that Ctrl-C stopped."""
+    exchange = conversation.current
+    return "\n[dim]stopped" + (f" · trace {exchange.trace_id}" if exchange else "") + "[/dim]"
 
 
 def data_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from llmplatform.aws.parameters import PREFIX
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.ledger import LedgerRow, decode_item, partition_key, trace_key
-from operator_cli.console import OUT, CommandFailed
+from operator_cli.console import CommandFailed, print_table
 from operator_cli.trace_view import Bar, bars_of_segments, request_life
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
@@ -35,6 +35,7 @@ _KEYS_PER_GET: Final = 100  # the most that BatchGetItem takes
 _HOURS: Final = (timedelta(), timedelta(hours=1))
 _HEX = re.compile(r"[0-9a-f]{32}")
 _XRAY = re.compile(r"1-([0-9a-f]{8})-([0-9a-f]{24})")
+_ANSWER: Final = "chatcmpl-"  # before the request id, in an answer's `id`
 _UUID_VERSION: Final = 14  # index of the version in a dashed UUID
 
 
@@ -45,6 +46,11 @@ class Found:
     trace_id: str
     rows: tuple[LedgerRow, ...]
     bars: tuple[Bar, ...]
+
+
+def bare(any_id: str) -> str:
+    """The id without what an answer's own id puts before it, in lower case."""
+    return any_id.strip().lower().removeprefix(_ANSWER)
 
 
 def trace_id_of(text: str) -> str | None:
@@ -66,19 +72,20 @@ def arrival_of(request_id: str) -> datetime | None:
 
 def run_trace(any_id: str, *, region: str, as_json: bool) -> None:
     """Find the trace and print it. Raises CommandFailed that says what to check when there is nothing."""
-    trace_id = trace_id_of(any_id)
+    wanted = bare(any_id)
+    trace_id = trace_id_of(wanted)
     if trace_id is None:
         raise CommandFailed(
-            f"{any_id!r} is no id: give what x-trace-id or x-request-id said (a UUID), 32 hex digits, or "
-            "X-Ray's 1-8hex-24hex"
+            f"{any_id!r} is no id: give what x-trace-id or x-request-id said (a UUID), the answer's own id "
+            "(chatcmpl-UUID), 32 hex digits, or X-Ray's 1-8hex-24hex"
         )
-    found = asyncio.run(_look(any_id.strip().lower(), trace_id, region))
+    found = asyncio.run(_look(wanted, trace_id, region))
     if found is None:
         raise CommandFailed(_nothing(any_id))
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), default=str, indent=2))
+        print(json.dumps(dataclasses.asdict(found), default=_plain, indent=2))
         return
-    OUT.print(request_life(found.trace_id, found.rows, found.bars))
+    print_table(request_life(found.trace_id, found.rows, found.bars))
 
 
 async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
@@ -166,10 +173,17 @@ def _batches(keys: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
     return (keys[start : start + _KEYS_PER_GET] for start in range(0, len(keys), _KEYS_PER_GET))
 
 
+def _plain(value: object) -> str:
+    """How JSON spells what it has no word for: times in ISO 8601 with Z, as everywhere else."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
 def _nothing(any_id: str) -> str:
     return (
         f"nothing is known of {any_id}. Every request leaves a row within seconds and for "
-        f"{REQUEST_LEDGER.retention_days} days, so check: is it what x-trace-id or x-request-id of the "
-        "response said; did it go to this gateway; is this the gateway's AWS account and region "
+        f"{REQUEST_LEDGER.retention_days} days, so check: is it what x-trace-id, x-request-id or the `id` "
+        "of the response said; did it go to this gateway; is this the gateway's AWS account and region "
         "(`llm-platform doctor`)?"
     )

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from llmplatform import ids
 from llmplatform.invocation import Attempt, Outcome
 from llmplatform.ledger import LedgerRow
+from llmplatform.sampling import DEFAULT_HEAD_RATE
 from llmplatform.usage import TokenUsage, UsageSource
 from operator_cli.console import count, ms
 
@@ -88,17 +90,26 @@ def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar]) 
         parts.append(Text(f"{len(rows)} requests"))
     for row in rows:
         parts += [Text(), _request(row)]
-        parts += [_attempt(number, attempt) for number, attempt in enumerate(row.attempts, start=1)]
         if not bars:
-            parts.append(waterfall(bars_of_row(row)))
+            parts += [Text(), waterfall(bars_of_row(row))]
+    parts += [Text(), Text("spans", style="bold")]
     if bars:
-        parts += [Text(), Text("spans", style="bold"), waterfall(bars)]
-    elif rows and not any(row.trace_kept for row in rows):
+        parts.append(waterfall(bars))
+    elif any(row.trace_kept for row in rows):
         parts.append(
-            Text("spans were not kept: a share of traces is, and every failed or slow one", style="dim")
+            _reason(
+                "kept, but X-Ray has none of them (yet); on a laptop they do not survive a restart",
+                style="yellow",
+            )
         )
-    elif rows:
-        parts.append(Text("spans were kept, but X-Ray has none of them (yet)", style="yellow"))
+    else:
+        parts.append(
+            _reason(
+                "not kept: those of failed, slow and evaluated requests are, and of others "
+                f"{DEFAULT_HEAD_RATE:.0%} by chance (GATEWAY_TRACE_SAMPLE_RATE)",
+                style="dim",
+            )
+        )
     if not rows:
         parts.append(Text("the ledger has no row of it (yet)", style="yellow"))
     return Group(*parts)
@@ -119,6 +130,10 @@ def waterfall(bars: Sequence[Bar]) -> Table:
             Text(f"{ms((bar.start_s - zero) * 1e3)} + {ms((bar.end_s - bar.start_s) * 1e3)}", style="dim"),
         )
     return table
+
+
+def _reason(text: str, *, style: str) -> Padding:
+    return Padding(Text(text, style=style), (0, 0, 0, 2))
 
 
 def _request(row: LedgerRow) -> Table:
@@ -142,6 +157,8 @@ def _facts(row: LedgerRow) -> Iterable[tuple[str, Text]]:
     rate = "" if row.sampled_rate is None else f", rate {row.sampled_rate:g}"
     yield "sampled", Text(sampled + rate)
     yield "trace kept", Text(row.trace_kept or "no")
+    for number, attempt in enumerate(row.attempts, start=1):
+        yield f"attempt {number}", _attempt(attempt)
 
 
 def _route(row: LedgerRow) -> str:
@@ -203,17 +220,17 @@ def _timings(row: LedgerRow) -> str:
     return " · ".join(parts)
 
 
-def _attempt(number: int, attempt: Attempt) -> Text:
+def _attempt(attempt: Attempt) -> Text:
+    """Three lines: who was asked, how it went, what it took."""
+    text = Text(f"{attempt.model_id} → {attempt.endpoint_type} {attempt.backend_model_id}\n")
     error = "" if attempt.error_code is None else f" {attempt.error_type or attempt.error_code}"
-    tokens = (
-        "tokens unknown"
-        if attempt.usage_source is UsageSource.UNKNOWN
-        else f"{_usage(attempt.usage)} ({attempt.usage_source.value})"
-    )
-    backend = f"{attempt.endpoint_type} {attempt.backend_model_id}"
-    text = Text(f"  attempt {number}   {attempt.model_id} → {backend} · {attempt.reason} · ")
+    text.append(f"{attempt.reason} · ")
     text.append(f"{attempt.outcome.value}{error}", style=_STYLES[attempt.outcome])
-    text.append(f" · {ms(attempt.started_ms)} + {ms(attempt.duration_ms)} · {tokens}")
+    text.append(f" · {ms(attempt.started_ms)} + {ms(attempt.duration_ms)}\n")
+    if attempt.usage_source is UsageSource.UNKNOWN:
+        text.append("tokens unknown")
+    else:
+        text.append(f"{_usage(attempt.usage)} ({attempt.usage_source.value})")
     if attempt.upstream_request_id is not None:
         text.append(f" · backend's id {attempt.upstream_request_id}", style="dim")
     return text

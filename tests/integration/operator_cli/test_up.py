@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
@@ -157,13 +158,15 @@ def test_a_chat_leaves_a_trace_that_can_be_found_by_each_id(up: Platform) -> Non
     assert (row["tenant_id"], row["outcome"], row["model_id"]) == ("acme", "completed", "smollm2-135m")
     assert row["usage_source"] == "reported"
     assert row["usage"]["output_tokens"] > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", row["received_at"])
 
     digits = trace_id.replace("-", "")
-    for same in (digits, f"1-{digits[:8]}-{digits[8:]}", row["request_id"]):
+    for same in (digits, f"1-{digits[:8]}-{digits[8:]}", row["request_id"], f"chatcmpl-{row['request_id']}"):
         life = up.run("trace", same).stdout
         assert row["request_id"] in life
         assert "completed (HTTP 200" in life
         assert "█" in life
+        assert not re.search(r" +$", life, re.MULTILINE)
 
 
 def test_a_chat_can_be_whole_and_of_another_tenant(up: Platform) -> None:
@@ -205,6 +208,70 @@ def test_a_new_tenants_key_works_at_once_and_a_rotated_one_does_too(up: Platform
     names = [tenant["tenant_id"] for tenant in json.loads(up.run("tenant", "list", "--json").stdout)]
     assert names == ["acme", "globex-health", "initech"]
     assert "globex-health" in up.run("tenant", "list").stdout
+
+
+def test_a_policy_is_changed_by_what_is_given_and_a_removed_tenant_is_gone(up: Platform) -> None:
+    refused = up.run("tenant", "add", "hooli", "--allow-model", "nosuch", status=2)
+    assert "nosuch" in refused.stderr
+    up.run("tenant", "add", "hooli", "--daily-budget-usd", "5", "--display-name", "Hooli")
+    changed = up.run("tenant", "update", "hooli", "--no-daily-budget-usd", "--allow-model", "scripted-lmi")
+    assert "daily_budget_usd       5 → -" in changed.stdout
+    policy = json.loads(up.run("tenant", "show", "hooli", "--json").stdout)["policy"]
+    assert (policy["daily_budget_usd"], policy["allowed_models"]) == (None, ["scripted-lmi"])
+    assert policy["display_name"] == "Hooli"
+    assert "nosuch" in up.run("tenant", "update", "hooli", "--allow-model", "nosuch", status=2).stderr
+
+    assert up.run("tenant", "remove", "hooli", status=1).stdout.startswith("Remove tenant hooli")  # no answer
+    removed = up.run("tenant", "remove", "hooli", "--yes")
+    assert "TTL" in removed.stderr
+    assert "no tenant hooli" in up.run("tenant", "remove", "hooli", "--yes", status=1).stderr
+    names = [tenant["tenant_id"] for tenant in json.loads(up.run("tenant", "list", "--json").stdout)]
+    assert "hooli" not in names
+
+
+def test_tools_are_honestly_refused_where_the_model_cannot_call_them(up: Platform) -> None:
+    facts = up.env()
+    body = {
+        "model": "smollm2-135m",
+        "messages": [{"role": "user", "content": "What is the weather?"}],
+        "tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
+    }
+    response = httpx.post(
+        f"{facts['gateway_url']}/v1/chat/completions",
+        json=body,
+        headers={"authorization": f"Bearer {facts['tenants']['acme']}"},
+        timeout=30,
+    )
+    assert response.status_code == 400
+    assert "tools" in response.json()["error"]["message"]
+
+
+def test_ctrl_c_ends_a_chat_with_its_trace_and_the_status_of_shells(up: Platform) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "chat", "Tell a very long story about a dog.", "-m", "smollm2-135m"],
+        env=environment(up.state),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as chat:
+        assert chat.stdout is not None
+        assert chat.stderr is not None
+        chat.stdout.read(1)
+        chat.send_signal(signal.SIGINT)
+        assert chat.wait(10) == 130
+        told = chat.stderr.read().decode()
+    trace_id = told.rpartition("stopped · trace ")[2].strip()
+    assert "client_cancelled" in up.run("trace", trace_id).stdout
+
+
+def test_stale_exports_are_suspected_where_nothing_listens(up: Platform) -> None:
+    nowhere = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "t",
+        "AWS_SECRET_ACCESS_KEY": "t",
+    }
+    assert 'eval "$(llm-platform env)" again' in up.run("tenant", "list", status=1, **nowhere).stderr
+    gone = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "k"}
+    assert 'eval "$(llm-platform env)" again' in up.run("chat", "Hi", status=1, **gone).stderr
 
 
 def test_the_doctor_finds_nothing_and_then_what_was_broken(up: Platform) -> None:

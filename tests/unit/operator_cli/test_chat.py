@@ -2,8 +2,9 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
-from operator_cli.chat import Conversation, Exchange, data_of
+from operator_cli.chat import Conversation, Exchange, data_of, run_chat
 from operator_cli.connection import GatewayConnection
 from operator_cli.console import CommandFailed
 
@@ -39,6 +40,36 @@ def test_text_is_printed_as_it_stands_and_the_figures_are_kept(
     assert "3 + 2 tokens" in exchange.summary()
     assert "ended by length" in exchange.summary()
     assert exchange.summary().endswith("trace t-1")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_ctrl_c_tells_the_trace_even_before_anything_was_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, stream: bool
+) -> None:
+    asked: list[str] = []
+
+    def interrupt(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["x-trace-id"])
+        raise KeyboardInterrupt
+
+    conversation(monkeypatch, interrupt, stream=stream)
+    with pytest.raises(typer.Exit) as ended:
+        run_chat(CONNECTION, "hi", model="small", stream=stream)
+    assert ended.value.exit_code == 130
+    assert f"stopped · trace {asked[0]}" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_conversation_tells_the_trace_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    typed = iter(["hi", "hi", None])
+    monkeypatch.setattr("operator_cli.chat._typed", lambda: next(typed))
+    conversation(monkeypatch, interrupt)
+    run_chat(CONNECTION, None, model="small", stream=True)
+    assert capsys.readouterr().err.count("stopped · trace ") == 2
 
 
 def test_turns_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +115,4 @@ def test_a_stream_that_ends_without_done_is_broken() -> None:
 
 
 def test_unknown_figures_are_question_marks() -> None:
-    assert "? + ? tokens" in Exchange("small").summary()
+    assert "? + ? tokens" in Exchange("small", "t-1").summary()

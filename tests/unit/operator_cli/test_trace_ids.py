@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from llmplatform import ids
-from operator_cli.trace import arrival_of, trace_id_of
+from operator_cli.trace import arrival_of, bare, trace_id_of
 
 DIGITS = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -31,6 +31,12 @@ def test_a_request_id_says_when_it_was_made() -> None:
     moment = datetime(2026, 11, 23, 20, 59, 59, 999_000, tzinfo=UTC)
     made = ids.request_id(round(moment.timestamp() * 1_000), bytes(10))
     assert arrival_of(made) == moment
+
+
+def test_an_answers_own_id_is_its_request_id() -> None:
+    made = ids.request_id(1_700_000_000_000, bytes(10))
+    assert bare(f" chatcmpl-{made}\n") == made
+    assert bare(DIGITS.upper()) == DIGITS
 
 
 def test_a_trace_id_says_nothing_of_the_kind() -> None:

@@ -8,6 +8,7 @@ from llmplatform.invocation import Attempt, Outcome
 from llmplatform.ledger import LedgerRow, decode_item, encode_item
 from llmplatform.testing import TRACE, make_record
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
+from operator_cli.console import print_table
 from operator_cli.trace_view import Bar, bars_of_row, bars_of_segments, request_life, waterfall
 
 
@@ -101,9 +102,39 @@ def test_requests_of_one_trace_are_all_listed() -> None:
 
 
 def test_it_says_why_there_are_no_spans_and_no_row() -> None:
-    assert "not kept" in shown(request_life(TRACE.trace_id, [row()], []))
-    assert "X-Ray has none" in shown(request_life(TRACE.trace_id, [row(trace_kept="head")], []))
+    not_kept = shown(request_life(TRACE.trace_id, [row()], []))
+    assert "spans\n  not kept: those of failed, slow and evaluated requests are" in not_kept
+    assert "10% by chance" in not_kept
+    gone = shown(request_life(TRACE.trace_id, [row(trace_kept="head")], []))
+    assert "spans\n  kept, but X-Ray has none" in gone
+    assert "do not survive a restart" in gone
     assert "no row of it" in shown(request_life(TRACE.trace_id, [], [Bar("a", 0, 1)]))
+
+
+def test_an_attempt_stays_in_its_column_however_narrow_the_terminal_is() -> None:
+    long = attempt(
+        backend_model_id="us.vendor.a-model-with-a-long-name-20250929-v1:0",
+        upstream_request_id="01940000-0000-7000-8000-00000000000f",
+    )
+    out = io.StringIO()
+    life = request_life(TRACE.trace_id, [row(attempts=(long,))], [])
+    Console(file=out, width=60, color_system=None).print(life)
+    lines = out.getvalue().splitlines()
+    start = next(number for number, line in enumerate(lines) if "attempt 1" in line)
+    column = lines[start].index("small")
+    rest = lines[start + 1 : lines.index("", start)]
+    assert len(rest) >= 3
+    assert all(line[:column].isspace() and not line[column].isspace() for line in rest)
+
+
+def test_what_is_piped_is_as_wide_as_it_is_and_no_line_ends_in_blanks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wide = attempt(backend_model_id="a" * 100)
+    print_table(request_life(TRACE.trace_id, [row(attempts=(wide,))], []))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("a" * 100 in line for line in lines)
+    assert all(line == line.rstrip() for line in lines)
 
 
 def test_segments_of_several_documents_become_one_tree_in_order() -> None:
