@@ -19,9 +19,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
-from gateway.backends.faults import corrupt, head_fault, unreachable
 from gateway.chat import CONTENT_EVENTS, ChatEvent, Finished, StreamFailed
 from gateway.dialects.dialect import Dialect, StreamDecoder
+from gateway.dialects.faults import corrupt, head_fault, unreachable
 from llmplatform.catalogue import Timeouts
 from llmplatform.errors import BackendTimedOut, TimeoutPhase
 

@@ -14,10 +14,10 @@ import aiohttp
 
 from gateway.backends.aws import AwsRuntime
 from gateway.backends.backend import BackendCall, BackendReply
-from gateway.backends.faults import aws_fault, corrupt, stream_fault
 from gateway.backends.http import HttpCall, WholeReply, exchange
 from gateway.chat import ChatEvent, EventSkipped, StreamFailed
 from gateway.dialects.dialect import CallIdentity, Dialect, StreamDecoder
+from gateway.dialects.faults import aws_fault, corrupt, stream_fault
 from gateway.wire.eventstream import Frame, FrameDecoder
 from llmplatform.catalogue import DialectName
 from llmplatform.errors import BackendFault, BackendProtocolCorrupt

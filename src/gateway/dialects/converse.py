@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from gateway.backends.faults import aws_fault, corrupt, stream_fault
 from gateway.chat import (
     BackendNote,
     ChatEvent,
@@ -27,6 +26,7 @@ from gateway.chat import (
 )
 from gateway.dialects.converse_request import check_converse, encode_converse
 from gateway.dialects.dialect import CallIdentity, EncodedRequest
+from gateway.dialects.faults import aws_fault, corrupt, stream_fault
 from gateway.wire.eventstream import Frame, FrameDecoder
 from llmplatform.catalogue import ModelEntry
 from llmplatform.errors import BackendFault, BackendModelFailed, BackendProtocolCorrupt

@@ -7,9 +7,9 @@ catalogue. This dialect is for the endpoints that take `inputs`. Pure.
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.backends.faults import corrupt
 from gateway.chat import ChatEvent, ChatRequest, StreamFailed
 from gateway.dialects.dialect import CallIdentity, EncodedRequest
+from gateway.dialects.faults import corrupt
 from gateway.dialects.refusals import Honoured, check_features
 from gateway.dialects.token_objects import (
     TokenObjectReader,

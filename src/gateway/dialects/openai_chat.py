@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.backends.faults import container_fault, corrupt
 from gateway.chat import (
     ChatEvent,
     ChatRequest,
@@ -30,6 +29,7 @@ from gateway.chat import (
     UsageReported,
 )
 from gateway.dialects.dialect import CallIdentity, EncodedRequest
+from gateway.dialects.faults import container_fault, corrupt
 from gateway.dialects.operator_fields import with_operator_fields
 from gateway.dialects.refusals import Honoured, check_features
 from gateway.wire.jsonlines import JsonLinesDecoder

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.backends.faults import container_fault, corrupt
 from gateway.chat import (
     ChatEvent,
     ChatRequest,
@@ -25,6 +24,7 @@ from gateway.chat import (
     TextDelta,
     UsageReported,
 )
+from gateway.dialects.faults import container_fault, corrupt
 from gateway.dialects.operator_fields import with_operator_fields
 from gateway.dialects.refusals import refusal
 from gateway.dialects.transcript import prompt_format, render_transcript

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.backends.faults import aws_fault, container_fault, head_fault
+from gateway.dialects.faults import aws_fault, container_fault, head_fault
 from llmplatform.errors import (
     BackendFault,
     BackendInternal,
