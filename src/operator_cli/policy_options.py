@@ -40,6 +40,7 @@ DisplayName = Annotated[str | None, typer.Option(help="Name for people.")]
 Content = Annotated[
     ContentMode | None, typer.Option(help="How much of the content may leave the request path.")
 ]
+LogContent = Annotated[bool | None, typer.Option("--log-content", help="Opt in to content logs.")]
 EvalSampleRate = Annotated[float | None, typer.Option(help="Share of requests to evaluate, 0 to 1.")]
 AllowModel = Annotated[
     list[str] | None, typer.Option(help="A model of the catalogue that may be called; repeat it.")

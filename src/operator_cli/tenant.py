@@ -57,7 +57,7 @@ def add(
     *,
     display_name: options.DisplayName = None,
     content_mode: options.Content = None,
-    log_content: Annotated[bool | None, typer.Option("--log-content", help="Opt in to content logs.")] = None,
+    log_content: options.LogContent = None,
     eval_sample_rate: options.EvalSampleRate = None,
     allow_model: options.AllowModel = None,
     daily_budget_usd: options.DailyBudgetUsd = None,
@@ -103,9 +103,8 @@ def update(
     *,
     display_name: options.DisplayName = None,
     content_mode: options.Content = None,
-    log_content: Annotated[
-        bool | None, typer.Option("--log-content/--no-log-content", help="Opt in to content logs, or out.")
-    ] = None,
+    log_content: options.LogContent = None,
+    no_log_content: Annotated[bool, typer.Option("--no-log-content", help="Opt out of them.")] = False,
     eval_sample_rate: options.EvalSampleRate = None,
     allow_model: options.AllowModel = None,
     all_models: Annotated[bool, typer.Option("--all-models", help="Let all models be called.")] = False,
@@ -146,6 +145,7 @@ def update(
         "kms_key": kms_key,
     }
     clearing = {
+        "log_content": no_log_content,
         "allowed_models": all_models,
         "daily_budget_usd": no_daily_budget_usd,
         "daily_budget_tokens": no_daily_budget_tokens,

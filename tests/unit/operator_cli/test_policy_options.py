@@ -97,3 +97,9 @@ def test_a_model_that_is_in_no_catalogue_is_refused_with_those_there_are(
     catalogue.unlink()
     check_models(strange)
     assert "the models are not checked" in capsys.readouterr().err
+
+
+def test_content_logs_are_opted_out_of_as_they_are_opted_in() -> None:
+    logged = policy_with(ACME, {"log_content": True})
+    assert logged.log_content
+    assert policy_with(logged, {}, ["log_content"]) == ACME
