@@ -38,7 +38,11 @@ def kms_key(value: str | None) -> str | None:
 
 DisplayName = Annotated[str | None, typer.Option(help="Name for people.")]
 Content = Annotated[
-    ContentMode | None, typer.Option(help="How much of the content may leave the request path.")
+    ContentMode | None,
+    typer.Option(
+        metavar="MODE",
+        help=f"How much of the content may leave the request path: {', '.join(ContentMode)}.",
+    ),
 ]
 LogContent = Annotated[bool | None, typer.Option("--log-content", help="Opt in to content logs.")]
 EvalSampleRate = Annotated[float | None, typer.Option(help="Share of requests to evaluate, 0 to 1.")]
