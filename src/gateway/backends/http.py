@@ -146,12 +146,9 @@ class HttpReply:
         content, feed = self._content, self._decoder.feed
         while True:
             try:
-                # What is there already needs no wait, and most reads of a burst find something.
-                data = content.read_nowait()
-                if not data and not content.at_eof():
-                    self._waiting_since_s = self._loop.time()
-                    data = await content.readany()
-                    self._waiting_since_s = None
+                self._waiting_since_s = self._loop.time()
+                data = await content.readany()
+                self._waiting_since_s = None
             except TimeoutError:
                 self._ended = True
                 raise _timed_out(self._late or "total") from None
