@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import time
@@ -38,6 +39,8 @@ GATEWAY_READY_WITHIN_S: Final = 60.0
 GATEWAY_STOPS_WITHIN_S: Final = 35.0
 SANDBOX_STOPS_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1
+# Below those that systems give to outgoing connections: one of them could take it before the gateway does.
+_QUIET_PORTS: Final = range(18_000, 32_000)
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -271,10 +274,17 @@ async def _stop(child: Child, within_s: float, audience: Audience) -> None:
 
 def _free_port(host: str, port: int) -> int | None:
     """`port`, or any for 0, if it can be had now."""
+    if port == 0:
+        tries = random.sample(_QUIET_PORTS, 100)
+        return next((found for candidate in tries if (found := _bindable(host, candidate))), None)
+    return _bindable(host, port)
+
+
+def _bindable(host: str, port: int) -> int | None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except (OSError, OverflowError):
             return None
-        return int(probe.getsockname()[1])
+        return port
