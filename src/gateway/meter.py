@@ -37,7 +37,6 @@ class ReplyMeter:
         "finish_reason",
         "first_content_ns",
         "first_event_ns",
-        "last_event_ns",
         "service_tier",
         "skipped_events",
         "upstream_latency_ms",
@@ -52,7 +51,6 @@ class ReplyMeter:
         self.content_events = 0
         self.first_event_ns: int | None = None
         self.first_content_ns: int | None = None
-        self.last_event_ns: int | None = None
         self.finish_reason: str | None = None
         self.skipped_events = 0
         self.service_tier: str | None = None
@@ -65,7 +63,6 @@ class ReplyMeter:
         """Take in what one read brought, at monotonic time `now_ns`."""
         if self.first_event_ns is None:
             self.first_event_ns = now_ns
-        self.last_event_ns = now_ns
         for event in events:
             match event:
                 case TextDelta(text) | ReasoningDelta(text):

@@ -6,7 +6,6 @@ the shape of a label. Pure. Where content is *meant* to go (samples, content log
 
 import errno
 import re
-import traceback
 from functools import lru_cache
 from typing import Final
 
@@ -39,29 +38,6 @@ def describe_fault(error: BaseException) -> str:
         parts.append(_one(current))
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
     return " < ".join(parts)
-
-
-def stack_without_text(error: BaseException) -> list[str]:
-    """Where an exception was raised, innermost last: `file:line function`, without source lines or values."""
-    return [
-        f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
-
-
-def scrub(value: object) -> object:
-    """What a log line may hold of `value`: numbers, labels and the shape of the rest."""
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case str():
-            return safe_label(value)
-        case BaseException():
-            return describe_fault(value)
-        case bytes() | bytearray() | memoryview():
-            return f"<{len(value)} bytes>"
-        case _:
-            return f"<{type(value).__name__}>"
 
 
 def _one(error: BaseException) -> str:

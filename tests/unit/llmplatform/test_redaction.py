@@ -3,7 +3,7 @@ import json
 import pytest
 
 from llmplatform.errors import BackendThrottled
-from llmplatform.redaction import describe_fault, safe_label, scrub, stack_without_text
+from llmplatform.redaction import describe_fault, safe_label
 
 
 def raised_by(cause: BaseException) -> BaseException:
@@ -43,13 +43,6 @@ def test_a_suppressed_context_is_not_told() -> None:
     assert describe_fault(error) == "ValueError"
 
 
-def test_a_stack_holds_places_and_no_text() -> None:
-    stack = stack_without_text(raised_by(ValueError("canary")))
-    assert stack[-1].endswith(" raised_by")
-    assert stack[-1].startswith("test_redaction.py:")
-    assert "canary" not in "".join(stack)
-
-
 @pytest.mark.parametrize("text", ["throttlingException", "com.amazon#Error", "end_turn", "429", "a/b:c-d"])
 def test_labels_pass(text: str) -> None:
     assert safe_label(text) == text
@@ -58,17 +51,3 @@ def test_labels_pass(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "two words", "x" * 129, "ü", "a\nb", '{"a":1}'])
 def test_anything_else_does_not(text: str) -> None:
     assert safe_label(text) == "_redacted"
-
-
-def test_values_are_scrubbed_to_numbers_labels_and_shapes() -> None:
-    assert [scrub(value) for value in (None, True, 3, 1.5, "label", "some words")] == [
-        None,
-        True,
-        3,
-        1.5,
-        "label",
-        "_redacted",
-    ]
-    assert scrub(b"canary") == "<6 bytes>"
-    assert scrub({"canary": "canary"}) == "<dict>"
-    assert scrub(ValueError("canary")) == "ValueError"
