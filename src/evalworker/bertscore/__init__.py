@@ -1,0 +1,1 @@
+"""BERTScore F1 of an answer against its reference."""

@@ -1,0 +1,1 @@
+"""Where records come from: a Kinesis consumer, or an AWS Lambda event source. Neither knows what a score is."""

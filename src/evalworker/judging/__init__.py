@@ -1,0 +1,1 @@
+"""The judge: rubric, prompt, verdict, and the calls that buy one."""

@@ -1,0 +1,28 @@
+"""The seam between what feeds records in and what evaluates them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """One record of the stream, as a feed hands it over."""
+
+    shard_id: str
+    sequence_number: str
+    arrived_at: datetime
+    """When the stream took it in, approximately; aware, UTC."""
+    data: bytes = field(repr=False)
+
+
+class RecordProcessor(Protocol):
+    """Evaluates records; knows nothing of who feeds it."""
+
+    async def process(self, records: Sequence[StreamRecord]) -> frozenset[str]:
+        """Evaluate `records`; gives the sequence numbers of those that are to be brought again.
+
+        Never raises but for cancellation. A record that is brought twice has one result all the same.
+        """
+        ...
