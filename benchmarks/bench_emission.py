@@ -23,15 +23,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from corpus.invocations import content, policy, record
 from gateway.emission import Emission, Sinks
-from gateway.sinks.emf import FileLineSink
 from gateway.sinks.kinesis import StreamRecord
-from gateway.sinks.ledger import LedgerSink
 from gateway.sinks.spans import SpanSink, spans_of
 from llmplatform import sampling
+from llmplatform.aws.ledger_sink import LedgerSink
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.clock import SystemClock
 from llmplatform.emf import encode_invocation
 from llmplatform.ledger import encode_item
+from llmplatform.process.lines import FileLineSink
 from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.samples import encode_sample, prompt_sha256
 from llmplatform.sinks import NullSink

@@ -1,1 +1,1 @@
-"""Evaluation: reads sampled requests off the stream, has them judged, stores the scores, watches for drift."""
+"""Evaluation: has sampled requests judged, stores their scores, watches them for drift."""

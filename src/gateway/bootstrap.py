@@ -28,18 +28,18 @@ from gateway.limits import InFlight
 from gateway.serving import Serving, ServingLimits
 from gateway.settings import EnvironmentSettings, GatewaySettings
 from gateway.sinks.content_log import ContentLogSink
-from gateway.sinks.emf import AgentLineSink, FileLineSink
 from gateway.sinks.kinesis import KinesisSink
-from gateway.sinks.ledger import LedgerSink
 from gateway.sinks.spans import SpanSink
 from gateway.surfaces.openai_chat import OPENAI_CHAT
 from gateway.tokenizing import Counters, TokenCounter, build_counters
+from llmplatform.aws.ledger_sink import LedgerSink
 from llmplatform.aws.parameters import ParameterPolicySource, PolicySource
 from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
 from llmplatform.catalogue import Catalogue, load_catalogue
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.invocation import InvocationRecord
 from llmplatform.metrics import AVAILABILITY, CIRCUIT_OPEN, POLICY_AGE_SECONDS, TOKENIZER_MISSING
+from llmplatform.process.lines import AgentLineSink, FileLineSink
 from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.sampling import keep_trace
 from llmplatform.sinks import NullSink, Sink

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from gateway.backends.backend import Backend, BackendCall
 from gateway.chat import ChatEvent, ChatRequest
-from gateway.circuit import Circuit
 from gateway.dialects.dialect import CallIdentity
 from gateway.http.replying import ClientReply
 from gateway.invocation import Invocation, RunningAttempt
@@ -21,6 +20,7 @@ from gateway.retrying import RetryBudget, backoff_s, may_fall_back, may_repeat
 from gateway.routing import Route
 from gateway.surfaces.surface import ReplyHeading
 from llmplatform.catalogue import Catalogue
+from llmplatform.circuit import Circuit
 from llmplatform.clock import Clock
 from llmplatform.errors import BackendFault, BackendUnavailable
 from llmplatform.invocation import Outcome

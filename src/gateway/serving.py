@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from gateway.backends.backend import Backend
 from gateway.calling import Caller, Exchange
 from gateway.chat import ChatRequest
-from gateway.circuit import Circuit
 from gateway.dialects.dialect import Dialect
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.authenticate import authenticate, check_claim
@@ -30,6 +29,7 @@ from gateway.surfaces.surface import Surface
 from gateway.tokenizing import TokenCounter
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue, DialectName, ModelEntry
+from llmplatform.circuit import Circuit
 from llmplatform.clock import Clock
 from llmplatform.errors import BackendFault, GatewayOverloaded, InternalFault, PlatformFault
 from llmplatform.ids import UNKNOWN

@@ -25,16 +25,16 @@ from contract.receivers import (
     otlp,
 )
 from corpus.invocations import content, policy, record
-from gateway.sinks.batching import BatchingSink, Limits
 from gateway.sinks.content_log import ContentLogSink, content_event
-from gateway.sinks.emf import AgentLineSink, FileLineSink
 from gateway.sinks.kinesis import KinesisSink, StreamRecord
-from gateway.sinks.ledger import LedgerSink
 from gateway.sinks.spans import SpanSink
 from gateway.sinks.xray_daemon import XrayDaemonSink
+from llmplatform.aws.ledger_sink import LedgerSink
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.clock import SystemClock
 from llmplatform.emf import encode_invocation
+from llmplatform.process.batching import BatchingSink, Limits
+from llmplatform.process.lines import AgentLineSink, FileLineSink
 from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.samples import encode_sample
 

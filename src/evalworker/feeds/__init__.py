@@ -1,1 +1,1 @@
-"""Where records come from: a Kinesis consumer, or an AWS Lambda event source. Neither knows what a score is."""
+"""Where records come from: a Kinesis consumer or an AWS Lambda event. Neither knows what a score is."""

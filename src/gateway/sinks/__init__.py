@@ -1,4 +1,4 @@
-"""Where what was observed goes: one module a receiver, each a `llmplatform.sinks.Sink`.
+"""Where what only the gateway observes goes: one module a receiver, each a `llmplatform.sinks.Sink`.
 
-All share the loop in `batching`; a sink says how an item is encoded and how a batch is delivered.
+Ledger rows and EMF lines, which other processes write too, are in `llmplatform`, as is the loop of them all.
 """

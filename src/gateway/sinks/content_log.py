@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
 from llmplatform import ids
 from llmplatform.aws.tables import CONTENT_LOGS
 from llmplatform.invocation import InvocationContent, InvocationRecord
 from llmplatform.policy import ContentMode, TenantPolicy
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
 from llmplatform.samples import cut, render_prompt, withheld
 
 if TYPE_CHECKING:

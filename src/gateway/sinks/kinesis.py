@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
 from llmplatform.aws.tables import EVAL_STREAM
 from llmplatform.errors import TelemetryFault
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
 
 if TYPE_CHECKING:
     from types_aiobotocore_kinesis import KinesisClient

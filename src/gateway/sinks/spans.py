@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import SpanKind
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
-from gateway.sinks.thread import DaemonThread
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
+from llmplatform.process.thread import DaemonThread
 from llmplatform.process.tracing import EXPORT_TIMEOUT_S, AttributeValue, finished_span
 from llmplatform.redaction import safe_label
 from llmplatform.tracecontext import attempt_span_id

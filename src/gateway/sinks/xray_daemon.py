@@ -17,12 +17,12 @@ from aws_xray_sdk.core.emitters.udp_emitter import (
 from aws_xray_sdk.core.models.segment import Segment
 from aws_xray_sdk.core.models.subsegment import Subsegment
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
 from gateway.sinks.spans import SPAN_LIMITS
-from gateway.sinks.thread import DaemonThread
 from llmplatform import ids
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
+from llmplatform.process.thread import DaemonThread
 from llmplatform.redaction import safe_label
 from llmplatform.tracecontext import attempt_span_id
 

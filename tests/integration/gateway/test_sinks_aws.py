@@ -13,9 +13,9 @@ from aiohttp import web
 
 from contract.receivers import HttpReceiver, json_answer
 from corpus.invocations import content, policy, record
-from gateway.sinks.batching import Limits
 from gateway.sinks.content_log import ContentLogSink, LogEvent, content_event
 from gateway.sinks.kinesis import STREAM_LIMITS, KinesisSink, StreamRecord
+from llmplatform.process.batching import Limits
 
 LIMITS = Limits(
     queued_items=1_000,

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from contract.receivers import HttpReceiver, json_answer, number_of
 from corpus.invocations import record
-from gateway.sinks.batching import Limits
-from gateway.sinks.ledger import LEDGER_LIMITS, LedgerSink
+from llmplatform.aws.ledger_sink import LEDGER_LIMITS, LedgerSink
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.clock import SystemClock
 from llmplatform.ledger import decode_item
+from llmplatform.process.batching import Limits
 
 LIMITS = Limits(
     queued_items=1_000,

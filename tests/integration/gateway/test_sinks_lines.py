@@ -11,12 +11,12 @@ import pytest
 
 from contract.receivers import HttpReceiver, LineReceiver, UdpReceiver, otlp
 from corpus.invocations import attempt, record
-from gateway.sinks.emf import AgentLineSink, FileLineSink, parse_agent_endpoint
 from gateway.sinks.spans import SpanSink
 from gateway.sinks.xray_daemon import XrayDaemonSink
 from llmplatform.emf import encode_invocation
 from llmplatform.errors import ConfigFault
 from llmplatform.invocation import Outcome
+from llmplatform.process.lines import AgentLineSink, FileLineSink, parse_agent_endpoint
 from llmplatform.process.tracing import otlp_exporter, process_resource
 
 
@@ -42,7 +42,7 @@ async def test_a_full_pipe_does_not_hold_up_the_event_loop() -> None:
 def test_a_process_ends_although_nobody_reads_its_lines() -> None:
     program = """
 import asyncio
-from gateway.sinks.emf import FileLineSink
+from llmplatform.process.lines import FileLineSink
 async def main():
     sink = FileLineSink(1)
     await sink.start()

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
-from gateway.sinks.thread import DaemonThread
 from llmplatform.emf import MAX_EVENT_BYTES
 from llmplatform.errors import ConfigFault, TelemetryFault
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
+from llmplatform.process.thread import DaemonThread
 
 DEFAULT_AGENT_PORT: Final = 25888
 

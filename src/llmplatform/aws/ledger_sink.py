@@ -11,13 +11,13 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from gateway.sinks.batching import BatchingSink, Limits, Receipt
 from llmplatform.aws.sigv4 import Credentials, Signer
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import InvocationRecord
 from llmplatform.ledger import encode_item
+from llmplatform.process.batching import BatchingSink, Limits, Receipt
 
 # Limits of BatchWriteItem: 25 items, 16 MB.
 MAX_BATCH_ITEMS: Final = 25

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.circuit import Circuit, CircuitRule
+from llmplatform.circuit import Circuit, CircuitRule
 
 RULE = CircuitRule(failure_ratio=0.5, min_calls=10, window_s=30, open_s=10)
 NOW_S = 1_000_000.0
