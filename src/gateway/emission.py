@@ -16,7 +16,7 @@ from gateway.sinks.kinesis import StreamRecord
 from llmplatform import emf
 from llmplatform.clock import Clock
 from llmplatform.invocation import InvocationContent, InvocationRecord
-from llmplatform.metrics import SINK_DROPPED, SINK_PENDING, TELEMETRY_FAULTS
+from llmplatform.metrics import PIPELINE, SINK_DROPPED, SINK_PENDING, TELEMETRY_FAULTS
 from llmplatform.policy import TenantPolicy
 from llmplatform.redaction import describe_fault
 from llmplatform.samples import encode_sample
@@ -141,13 +141,13 @@ class Emission:
             for name, counts in self.counts().items():
                 dropped = counts.dropped - self._reported_drops.get(name, 0)
                 values = {SINK_DROPPED.name: dropped, SINK_PENDING.name: counts.pending}
-                self._sinks.lines.accept(emf.encode_pipeline(now, {"sink": name}, values))
+                self._sinks.lines.accept(emf.encode_figures(now, PIPELINE, {"sink": name}, values))
                 self._reported_drops[name] = counts.dropped
             faults = self.faults - self._reported_faults
             self._reported_faults = self.faults
             own = ({"component": COMPONENT}, {TELEMETRY_FAULTS.name: faults})
             for dimensions, figures in (own, *self._health()):
-                self._sinks.lines.accept(emf.encode_pipeline(now, dimensions, figures))
+                self._sinks.lines.accept(emf.encode_figures(now, PIPELINE, dimensions, figures))
         except Exception as error:  # noqa: BLE001  # the report is telemetry too
             self._note_fault(error)
 

@@ -1,11 +1,11 @@
 """CloudWatch Embedded Metric Format: one JSON line that is a log line and its metrics at once.
 
-`encode_invocation` writes the one line of a request, `encode_pipeline` a line about the platform's own
-health. Metric values stand at the JSON root beside the properties; the `_aws` member says which of them are
-metrics. Pure. Source: CloudWatch user guide, "Embedded metric format specification".
+`encode_invocation` writes the one line of a request, `encode_figures` a line of any other metrics. Metric
+values stand at the JSON root beside the properties; the `_aws` member says which of them are metrics. Pure.
+Source: CloudWatch user guide, "Embedded metric format specification".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -14,7 +14,7 @@ import orjson
 
 from llmplatform import ids
 from llmplatform.invocation import InvocationRecord, Outcome
-from llmplatform.metrics import HIGH, INFERENCE_METRICS, PIPELINE_METRICS, Metric
+from llmplatform.metrics import HIGH, INFERENCE_METRICS, METRICS, Metric
 from llmplatform.redaction import safe_label
 from llmplatform.usage import UsageSource
 
@@ -29,7 +29,6 @@ MetricValue = int | float
 
 _REPORTED: Final = (UsageSource.REPORTED, UsageSource.DRAINED)
 _BITS: Final = tuple((1 << at, metric.name) for at, metric in enumerate(INFERENCE_METRICS))
-_PIPELINE_BY_NAME: Final = {metric.name: metric for metric in PIPELINE_METRICS}
 
 
 def directives(metrics: Iterable[Metric], dimensions: Iterable[str]) -> list[dict[str, object]]:
@@ -117,15 +116,21 @@ def encode_invocation(record: InvocationRecord) -> bytes:
     return _line(directive, record.completed_at, body)
 
 
-def encode_pipeline(
-    at: datetime, dimensions: Mapping[str, str], values: Mapping[str, MetricValue | None]
+def encode_figures(
+    at: datetime,
+    namespace: str,
+    dimensions: Mapping[str, str],
+    values: Mapping[str, MetricValue | Sequence[MetricValue] | None],
 ) -> bytes:
-    """A line about the platform's own health: metrics of the Pipeline table, by name; None is left out.
+    """A line of metrics of one namespace by name; a value may be several readings; None is left out.
 
-    Raises KeyError for a metric that the table does not have.
+    Raises KeyError for a metric that the table does not have, ValueError for more readings than a line holds.
     """
     known = {name: value for name, value in values.items() if value is not None}
-    metrics = [_PIPELINE_BY_NAME[name] for name in known]
+    for value in known.values():
+        if isinstance(value, Sequence) and len(value) > MAX_VALUES_PER_METRIC:
+            raise ValueError(f"at most {MAX_VALUES_PER_METRIC} readings of a metric go on a line")
+    metrics = [METRICS[namespace, name] for name in known]
     return _line(orjson.dumps(directives(metrics, dimensions)), at, orjson.dumps({**dimensions, **known}))
 
 

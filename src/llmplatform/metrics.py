@@ -11,6 +11,7 @@ Unit = Literal["Count", "Milliseconds", "Seconds", "Count/Second", "Percent", "N
 Resolution = Literal[1, 60]
 
 INFERENCE: Final = "LLMPlatform/Inference"
+EVAL_SCORES: Final = "LLMPlatform/EvalScores"
 PIPELINE: Final = "LLMPlatform/Pipeline"
 
 HIGH: Final = 1
@@ -48,8 +49,20 @@ def _inference(
     return Metric(name, unit, resolution_s, INFERENCE, dimension_sets, "gateway", meaning)
 
 
-def _pipeline(name: str, unit: Unit, dimension: str, meaning: str) -> Metric:
-    return Metric(name, unit, STANDARD, PIPELINE, ((dimension,),), "gateway", meaning)
+def _pipeline(name: str, unit: Unit, dimension: str, meaning: str, *, publisher: str = "gateway") -> Metric:
+    return Metric(name, unit, STANDARD, PIPELINE, ((dimension,),), publisher, meaning)
+
+
+def _evaluation(name: str, unit: Unit, meaning: str) -> Metric:
+    return Metric(
+        name,
+        unit,
+        STANDARD,
+        EVAL_SCORES,
+        (("tenant_id", "model_id", "eval_dimension"),),
+        "evalworker",
+        meaning,
+    )
 
 
 INPUT_TOKEN_COUNT: Final = _inference(
@@ -141,6 +154,102 @@ TELEMETRY_FAULTS: Final = _pipeline(
     "Signals that could not be made from a record since the last report.",
 )
 
+EVAL_SCORE: Final = _evaluation(
+    "eval_score",
+    "None",
+    "Score of one answer: 1 to 5 by a judge, higher is better; BERTScore F1, at most 1. Not weighted.",
+)
+SCORE_FALLEN: Final = _evaluation(
+    "score_fallen",
+    "Count",
+    "0 or 1, once a minute: the sequential detector holds that scores fell; absent while it has too few.",
+)
+SCORE_DROP_PERCENT: Final = _evaluation(
+    "score_drop_percent",
+    "Percent",
+    "How far the weighted mean of the last hour is below that of the seven days before; negative is a rise.",
+)
+SCORE_DROPPED: Final = _evaluation(
+    "score_dropped", "Count", "0 or 1, once a minute: the drop is over 15 % and no play of chance."
+)
+EPOCH_CHANGED: Final = _evaluation(
+    "epoch_changed", "Count", "1 in the minute in which another judge or scorer began; its scores start anew."
+)
+
+EVAL_RECORDS: Final = _pipeline(
+    "eval_records",
+    "Count",
+    "result",
+    "Sampled requests since the last report, by what became of them: read, scored, known (scored before), "
+    "skipped or parked. What is read is the sum of the others.",
+    publisher="evalworker",
+)
+EVAL_SKIPPED: Final = _pipeline(
+    "eval_skipped",
+    "Count",
+    "reason",
+    "Sampled requests that were not judged, by reason.",
+    publisher="evalworker",
+)
+EVAL_PARKED: Final = _pipeline(
+    "eval_parked",
+    "Count",
+    "reason",
+    "Records that cannot be evaluated, put aside in S3, by reason.",
+    publisher="evalworker",
+)
+EVAL_LAG_SECONDS: Final = _pipeline(
+    "eval_lag_seconds",
+    "Seconds",
+    "component",
+    "Age of the oldest sampled request that waits to be evaluated, as far as the worker knows.",
+    publisher="evalworker",
+)
+EVAL_UNFINISHED: Final = _pipeline(
+    "eval_unfinished",
+    "Count",
+    "component",
+    "Times that a record had to be brought again, because a judge or a store did not answer.",
+    publisher="evalworker",
+)
+JUDGE_FAILED: Final = _pipeline(
+    "judge_failed",
+    "Count",
+    "reason",
+    "Calls of the judge that gave no verdict, by reason, as in evalworker/judging/judge.py.",
+    publisher="evalworker",
+)
+SAMPLING_FACTOR: Final = _pipeline(
+    "sampling_factor",
+    "None",
+    "reason",
+    "The factor that this writer holds every tenant's sample rate down to; 1 is none.",
+    publisher="evalworker",
+)
+SCORES_MISSING: Final = Metric(
+    "scores_missing",
+    "Count",
+    STANDARD,
+    PIPELINE,
+    (("tenant_id",), ("stage",)),
+    "evalworker",
+    "0 or 1, once a minute: a tenant has traffic to evaluate and no scores; `stage` is where they get lost.",
+)
+CALIBRATION_AGE_DAYS: Final = _pipeline(
+    "calibration_age_days",
+    "Count",
+    "judge_identity",
+    "Days since people last agreed with this judge; absent when they never did.",
+    publisher="evalworker",
+)
+JUDGE_UNCALIBRATED: Final = _pipeline(
+    "judge_uncalibrated",
+    "Count",
+    "judge_identity",
+    "0 or 1, once a minute: this judge was never calibrated against people.",
+    publisher="evalworker",
+)
+
 INFERENCE_METRICS: Final = (
     REQUEST_COUNT,
     REQUEST_FAILED,
@@ -165,5 +274,18 @@ PIPELINE_METRICS: Final = (
     TOKENIZER_MISSING,
     CIRCUIT_OPEN,
     TELEMETRY_FAULTS,
+    EVAL_RECORDS,
+    EVAL_SKIPPED,
+    EVAL_PARKED,
+    EVAL_LAG_SECONDS,
+    EVAL_UNFINISHED,
+    JUDGE_FAILED,
+    SAMPLING_FACTOR,
+    SCORES_MISSING,
+    CALIBRATION_AGE_DAYS,
+    JUDGE_UNCALIBRATED,
 )
-METRICS: Final = {(metric.namespace, metric.name): metric for metric in INFERENCE_METRICS + PIPELINE_METRICS}
+EVAL_METRICS: Final = (EVAL_SCORE, SCORE_FALLEN, SCORE_DROP_PERCENT, SCORE_DROPPED, EPOCH_CHANGED)
+METRICS: Final = {
+    (metric.namespace, metric.name): metric for metric in INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS
+}

@@ -58,6 +58,8 @@ class TenantPolicy(BaseModel):
     objectives: Objectives = Objectives()
     daily_budget_usd: Decimal | None = Field(default=None, ge=0)
     daily_budget_tokens: int | None = Field(default=None, ge=0)
+    judge_daily_budget_usd: Decimal | None = Field(default=None, ge=0)
+    """What judging this tenant's answers may cost a UTC day; None leaves it to the worker's own setting."""
     max_in_flight: int = Field(default=64, ge=1)
     """Requests of this tenant at once, per gateway task."""
     kms_key: str | None = None

@@ -6,7 +6,7 @@ already, from a run before or from another process that is doing this now. Tenan
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 
@@ -53,14 +53,7 @@ async def create_table(dynamodb: "DynamoDBClient", table: Table) -> None:
                 {"AttributeName": key.name, "AttributeType": key.type} for key in table.key_attributes
             ],
             KeySchema=_key_schema(table.partition_key.name, table.sort_key.name),
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": index.name,
-                    "KeySchema": _key_schema(index.partition_key.name, index.sort_key.name),
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-                for index in table.indexes
-            ],
+            **_indexes(table),
         )
     await dynamodb.get_waiter("table_exists").wait(
         TableName=table.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
@@ -72,6 +65,24 @@ async def create_table(dynamodb: "DynamoDBClient", table: Table) -> None:
             TableName=table.name,
             TimeToLiveSpecification={"Enabled": True, "AttributeName": table.ttl_attribute},
         )
+
+
+def _indexes(table: Table) -> Any:
+    """The argument that says which indexes a table has; an empty list would be refused."""
+    if not table.indexes:
+        return {}
+    return {
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": index.name,
+                "KeySchema": _key_schema(index.partition_key.name, index.sort_key.name),
+                "Projection": {"ProjectionType": "ALL"}
+                if index.projected is None
+                else {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(index.projected)},
+            }
+            for index in table.indexes
+        ]
+    }
 
 
 async def create_stream(kinesis: "KinesisClient", stream: Stream) -> None:

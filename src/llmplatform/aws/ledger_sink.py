@@ -1,20 +1,19 @@
-"""Writes ledger rows: BatchWriteItem over a lean client, since an SDK costs 111 µs a row and this a tenth.
+"""Writes ledger rows in batches, whoever made the request: a client's through the gateway, or the judge.
 
 A repeated write lands on the same row, so whatever is in doubt is written again. Rows that DynamoDB calls
 invalid are found one by one, dropped and counted; everything else is retried.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
-import aiohttp
 import orjson
-from yarl import URL
 
-from llmplatform.aws.sigv4 import Credentials, Signer
+from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.sigv4 import Credentials
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.clock import Clock
-from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import InvocationRecord
 from llmplatform.ledger import encode_item
 from llmplatform.process.batching import BatchingSink, Limits, Receipt
@@ -22,8 +21,6 @@ from llmplatform.process.batching import BatchingSink, Limits, Receipt
 # Limits of BatchWriteItem: 25 items, 16 MB.
 MAX_BATCH_ITEMS: Final = 25
 MAX_BATCH_BYTES: Final = 15_000_000
-MAX_ANSWER_BYTES: Final = 16_000_000
-CONNECT_TIMEOUT_S: Final = 2.0
 
 LEDGER_LIMITS: Final = Limits(
     queued_items=50_000,
@@ -33,11 +30,6 @@ LEDGER_LIMITS: Final = Limits(
     linger_s=0.1,
     in_flight=4,
 )
-
-_HEADERS: Final = {
-    "Content-Type": "application/x-amz-json-1.0",
-    "X-Amz-Target": "DynamoDB_20120810.BatchWriteItem",
-}
 
 Row = tuple[str, bytes]
 """A request id and its encoded write."""
@@ -58,36 +50,38 @@ class LedgerSink(BatchingSink[InvocationRecord, Row]):
         name: str = "ledger",
     ) -> None:
         super().__init__(name, limits)
-        self._url = URL(url).with_path("/")
-        self._host = self._url.raw_host if self._url.is_default_port() else self._url.raw_authority
-        self._signer = Signer("dynamodb", region)
-        self._credentials = credentials
-        self._clock = clock
+        self._http = SignedHttp(
+            service="dynamodb",
+            url=url,
+            region=region,
+            credentials=credentials,
+            clock=clock,
+            connections=limits.in_flight,
+        )
+        self._dynamodb = DynamoDb(self._http)
         self._table = table
         self._prefix = b'{"RequestItems":{%b:[' % orjson.dumps(table)
-        self._session: aiohttp.ClientSession | None = None
 
     def _encode(self, item: InvocationRecord) -> tuple[Row, int]:
         row = b'{"PutRequest":{"Item":%b}}' % orjson.dumps(encode_item(item))
         return (item.request_id, row), len(row)
 
     async def _open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._limits.in_flight),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        )
+        await self._http.open()
 
     async def _close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._http.close()
 
     async def _deliver(self, batch: Sequence[Row]) -> Receipt[Row]:
-        status, answer = await self._post(self._prefix + b",".join([row for _, row in batch]) + b"]}}")
-        if status == 200:  # noqa: PLR2004
+        writes = self._prefix + b",".join([row for _, row in batch]) + b"]}}"
+        try:
+            answer = await self._dynamodb.call("BatchWriteItem", writes)
+        except DynamoDbFault as fault:
+            if fault.kind != "ValidationException":
+                raise
+        else:
             unprocessed = _request_ids(answer, self._table)
             return Receipt(retry=[row for row in batch if row[0] in unprocessed])
-        if not _is_validation_error(answer):
-            raise TelemetryFault(f"DynamoDB answered {status}")
         if len(batch) == 1:
             return Receipt(refused=1)
         # One bad row fails its whole batch.
@@ -97,39 +91,8 @@ class LedgerSink(BatchingSink[InvocationRecord, Row]):
             refused=sum(receipt.refused for receipt in receipts),
         )
 
-    async def _post(self, body: bytes) -> tuple[int, bytes]:
-        if self._session is None:
-            raise TelemetryFault("the ledger sink is not started")
-        signature = self._signer.sign(
-            method="POST",
-            host=self._host or "",
-            path="/",
-            headers=_HEADERS,
-            body=body,
-            credentials=self._credentials(),
-            timestamp=f"{self._clock.now():%Y%m%dT%H%M%SZ}",
-        )
-        headers = {**_HEADERS, **signature}
-        async with self._session.post(
-            self._url, data=body, headers=headers, allow_redirects=False
-        ) as response:
-            answer = bytearray()
-            async for chunk in response.content.iter_any():
-                answer += chunk
-                if len(answer) > MAX_ANSWER_BYTES:
-                    raise TelemetryFault("DynamoDB's answer is over any limit")
-            return response.status, bytes(answer)
 
-
-def _request_ids(answer: bytes, table: str) -> frozenset[str]:
+def _request_ids(answer: dict[str, Any], table: str) -> frozenset[str]:
     """The request ids among the unprocessed items of an answer."""
-    unprocessed = orjson.loads(answer).get("UnprocessedItems") or {}
+    unprocessed = answer.get("UnprocessedItems") or {}
     return frozenset(write["PutRequest"]["Item"]["request_id"]["S"] for write in unprocessed.get(table, ()))
-
-
-def _is_validation_error(answer: bytes) -> bool:
-    try:
-        kind = orjson.loads(answer).get("__type", "")
-    except (orjson.JSONDecodeError, AttributeError):
-        return False
-    return isinstance(kind, str) and kind.endswith(("#ValidationException", "ValidationException"))

@@ -21,11 +21,13 @@ class KeyAttribute:
 
 @dataclass(frozen=True, slots=True)
 class GlobalIndex:
-    """A global secondary index that projects whole items."""
+    """A global secondary index."""
 
     name: str
     partition_key: KeyAttribute
     sort_key: KeyAttribute
+    projected: tuple[str, ...] | None = None
+    """Attributes that it holds beside the keys; None is the whole item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,63 @@ REQUEST_LEDGER: Final = Table(
     ),
 )
 
+EVAL_RESULTS: Final = Table(
+    name="eval-results",
+    partition_key=KeyAttribute("tenant_id"),
+    sort_key=KeyAttribute("result_key"),  # "timestamp#request_id#judge_identity", the request's own timestamp
+    ttl_attribute="expires_at",
+    retention_days=90,
+    indexes=(
+        GlobalIndex(
+            name="by-trace",
+            partition_key=KeyAttribute("trace_id"),
+            sort_key=KeyAttribute("result_key"),
+        ),
+        # What was stored since a moment, whatever time it counts for: small, so that a job can read it often.
+        GlobalIndex(
+            name="by-judged",
+            partition_key=KeyAttribute("tenant_id"),
+            sort_key=KeyAttribute("judged_key"),  # "judged_at#request_id"
+            projected=(
+                "event_at",
+                "model_id",
+                "judge_identity",
+                "bertscore_identity",
+                "bertscore_f1",
+                "scores",
+                "sample_rate",
+            ),
+        ),
+    ),
+)
+
+# Scores by series and minute, for drift.
+EVAL_MINUTES: Final = Table(
+    name="eval-minutes",
+    partition_key=KeyAttribute("series"),  # "tenant_id#model_id#dimension#epoch"
+    sort_key=KeyAttribute("minute"),
+    ttl_attribute="expires_at",
+    retention_days=90,
+)
+
+# What the drift detector knows of each series, and what each worker last said of itself.
+EVAL_DETECTOR: Final = Table(
+    name="eval-detector",
+    partition_key=KeyAttribute("owner"),  # a tenant id, or "_workers"
+    sort_key=KeyAttribute("entry"),
+    ttl_attribute="expires_at",
+    retention_days=90,
+)
+
+# What judging cost, by tenant and UTC day: the counter that the judge's budget is held against.
+EVAL_SPEND: Final = Table(
+    name="eval-spend",
+    partition_key=KeyAttribute("tenant_id"),
+    sort_key=KeyAttribute("date"),
+    ttl_attribute="expires_at",
+    retention_days=90,
+)
+
 # A week: evaluation may be down over a long weekend and still miss nothing.
 EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, kms_key="alias/aws/kinesis")
 
@@ -109,7 +168,7 @@ CONTENT_LOGS: Final = LogGroup(name="/llm-platform/content", retention_days=7)
 
 EVAL_HISTORY: Final = Bucket(base_name="llm-platform-eval-history")
 
-TABLES: Final = (REQUEST_LEDGER,)
+TABLES: Final = (REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, EVAL_SPEND)
 STREAMS: Final = (EVAL_STREAM,)
 LOG_GROUPS: Final = (GATEWAY_LOGS, CONTENT_LOGS)
 BUCKETS: Final = (EVAL_HISTORY,)

@@ -16,11 +16,11 @@ from llmplatform.emf import (
     MAX_METRICS_PER_DIRECTIVE,
     MAX_VALUES_PER_METRIC,
     directives,
+    encode_figures,
     encode_invocation,
-    encode_pipeline,
 )
 from llmplatform.invocation import InvocationRecord, Outcome
-from llmplatform.metrics import METRICS, Metric
+from llmplatform.metrics import METRICS, PIPELINE, Metric
 from llmplatform.usage import TokenUsage, UsageSource
 
 Series = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -225,7 +225,7 @@ def test_every_line_is_one_that_cloudwatch_takes_whole(made: InvocationRecord) -
 
 
 def test_a_line_about_the_platform_itself() -> None:
-    line = encode_pipeline(COMPLETED_AT, {"sink": "ledger"}, {"sink_dropped": 3, "sink_pending": 0})
+    line = encode_figures(COMPLETED_AT, PIPELINE, {"sink": "ledger"}, {"sink_dropped": 3, "sink_pending": 0})
     assert extract(line) == {
         ("LLMPlatform/Pipeline", "sink_dropped", (("sink", "ledger"),)): 3,
         ("LLMPlatform/Pipeline", "sink_pending", (("sink", "ledger"),)): 0,
@@ -233,15 +233,15 @@ def test_a_line_about_the_platform_itself() -> None:
 
 
 def test_a_line_about_the_platform_leaves_out_what_is_unknown() -> None:
-    line = encode_pipeline(
-        COMPLETED_AT, {"component": "gateway"}, {"availability": 1, "policy_age_seconds": None}
+    line = encode_figures(
+        COMPLETED_AT, PIPELINE, {"component": "gateway"}, {"availability": 1, "policy_age_seconds": None}
     )
     assert [series[1] for series in extract(line)] == ["availability"]
 
 
 def test_a_metric_that_the_table_does_not_have_is_refused() -> None:
     with pytest.raises(KeyError):
-        encode_pipeline(COMPLETED_AT, {"sink": "ledger"}, {"sink_droped": 1})
+        encode_figures(COMPLETED_AT, PIPELINE, {"sink": "ledger"}, {"sink_droped": 1})
 
 
 def test_the_time_is_the_moment_whatever_its_zone() -> None:

@@ -1,5 +1,12 @@
 from llmplatform.emf import MAX_DIMENSIONS_PER_SET, MAX_METRICS_PER_DIRECTIVE, RESOLUTIONS_S
-from llmplatform.metrics import INFERENCE_METRICS, METRICS, PIPELINE_METRICS, REQUEST_SETS, Metric
+from llmplatform.metrics import (
+    EVAL_METRICS,
+    INFERENCE_METRICS,
+    METRICS,
+    PIPELINE_METRICS,
+    REQUEST_SETS,
+    Metric,
+)
 
 
 def by_name(name: str) -> Metric:
@@ -30,7 +37,7 @@ def test_latencies_are_milliseconds_at_one_second() -> None:
 
 
 def test_names_are_unique_and_every_metric_tells_its_meaning() -> None:
-    assert len(METRICS) == len(INFERENCE_METRICS) + len(PIPELINE_METRICS)
+    assert len(METRICS) == len(INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS)
     assert all(metric.meaning.endswith(".") for metric in METRICS.values())
 
 
