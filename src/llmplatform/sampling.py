@@ -3,14 +3,33 @@
 Pure: the same ids give the same answer on any machine, and a higher rate keeps all that a lower one kept.
 """
 
+from collections.abc import Iterable
+from datetime import datetime
 from hashlib import blake2b
 from typing import Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 KeepReason = Literal["head", "failed", "slow", "evaluated"]
 
 DEFAULT_HEAD_RATE: Final = 0.1
 
 _SPACE: Final = float(1 << 64)
+
+
+class SamplingBrake(BaseModel):
+    """One writer's wish to sample less: a factor on every tenant's rate, until it expires."""
+
+    model_config = ConfigDict(frozen=True)
+
+    factor: float = Field(ge=0, le=1, allow_inf_nan=False)
+    expires_at: AwareDatetime
+    writer: str = ""
+
+
+def smallest_live(brakes: Iterable[SamplingBrake], now: datetime) -> float:
+    """The smallest factor that has not expired, 1 when there is none."""
+    return min((brake.factor for brake in brakes if now < brake.expires_at), default=1.0)
 
 
 def evaluation_chosen(request_id: str, rate: float) -> bool:

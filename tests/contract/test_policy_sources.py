@@ -20,11 +20,11 @@ from llmplatform.aws.parameters import (
     InMemoryPolicySource,
     ParameterPolicySource,
     PolicySource,
-    SamplingBrake,
 )
 from llmplatform.errors import GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.policy import ContentMode, TenantPolicy
+from llmplatform.sampling import SamplingBrake
 from llmplatform.tenants import TenantFault, Tenants
 from llmplatform.testing import START, FakeClock
 from sandbox.emulator import REGION, Emulator

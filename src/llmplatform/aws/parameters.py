@@ -11,14 +11,14 @@ import contextlib
 import logging
 import random
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from llmplatform import apikeys, ids
 from llmplatform.apikeys import KeyRecord
@@ -26,6 +26,7 @@ from llmplatform.clock import Clock
 from llmplatform.errors import ConfigFault, GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy, parse_policy
+from llmplatform.sampling import SamplingBrake, smallest_live
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_ssm import SSMClient
@@ -47,16 +48,6 @@ MAX_READS_PER_WINDOW: Final = 20
 MAX_REMEMBERED_READS: Final = 1_000
 NOT_LOADED_RETRY_AFTER_S: Final = 5
 _PAGE: Final = 10  # the most that GetParametersByPath gives
-
-
-class SamplingBrake(BaseModel):
-    """One writer's wish to sample less: a factor on every tenant's rate, until it expires."""
-
-    model_config = ConfigDict(frozen=True)
-
-    factor: float = Field(ge=0, le=1, allow_inf_nan=False)
-    expires_at: AwareDatetime
-    writer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +83,10 @@ class PolicySource(Protocol):
         """
         ...
 
+    def policy_of(self, tenant_id: str) -> TenantPolicy | None:
+        """The policy of a tenant by its id, from memory: for work on its behalf, without its key."""
+        ...
+
     def sampling_factor(self, now: datetime) -> float:
         """The smallest live sampling brake, 1 when there is none."""
         ...
@@ -109,9 +104,9 @@ def resolve_in(tenants: Mapping[TenantId, Tenant], api_key: str, clock: Clock) -
     return tenant.policy
 
 
-def smallest_live(brakes: Iterable[SamplingBrake], now: datetime) -> float:
-    """The smallest factor that has not expired, 1 when there is none."""
-    return min((brake.factor for brake in brakes if now < brake.expires_at), default=1.0)
+def _policy_in(tenants: Mapping[TenantId, Tenant], tenant_id: str) -> TenantPolicy | None:
+    tenant = tenants.get(TenantId(tenant_id))
+    return None if tenant is None else tenant.policy
 
 
 def parse_tenant(tenant_id: TenantId, documents: Mapping[str, str]) -> Tenant:
@@ -147,6 +142,10 @@ class InMemoryPolicySource:
     async def resolve_unknown(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource: nothing is newer than memory."""
         return self.resolve(api_key)
+
+    def policy_of(self, tenant_id: str) -> TenantPolicy | None:
+        """See PolicySource."""
+        return _policy_in(self._tenants, tenant_id)
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""
@@ -205,6 +204,10 @@ class ParameterPolicySource:
     def resolve(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource."""
         return resolve_in(self._copy.tenants, api_key, self._clock)
+
+    def policy_of(self, tenant_id: str) -> TenantPolicy | None:
+        """See PolicySource."""
+        return _policy_in(self._copy.tenants, tenant_id)
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""
