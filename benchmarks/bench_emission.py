@@ -109,6 +109,7 @@ async def whole(port: int) -> None:
             ),
             spans=SpanSink(otlp_exporter(url), RESOURCE),
             samples=samples,
+            sealing=NullSink("sealing"),
             content=NullSink("content_log"),
         )
         emission = Emission(sinks, clock=clock, health=lambda: {"availability": 1})

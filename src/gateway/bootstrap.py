@@ -29,9 +29,11 @@ from gateway.serving import Serving, ServingLimits
 from gateway.settings import EnvironmentSettings, GatewaySettings
 from gateway.sinks.content_log import ContentLogSink
 from gateway.sinks.kinesis import KinesisSink
+from gateway.sinks.sealing import SealingSink
 from gateway.sinks.spans import SpanSink
 from gateway.surfaces.openai_chat import OPENAI_CHAT
 from gateway.tokenizing import Counters, TokenCounter, build_counters
+from llmplatform.aws.envelope import ContentKeys
 from llmplatform.aws.ledger_sink import LedgerSink
 from llmplatform.aws.parameters import ParameterPolicySource, PolicySource
 from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
@@ -206,6 +208,9 @@ async def _sinks(
     region = environment.aws_region
     kinesis = await stack.enter_async_context(session.client("kinesis"))
     logs = await stack.enter_async_context(session.client("logs"))
+    keys = ContentKeys(region=region)
+    stack.callback(keys.close)
+    samples = KinesisSink(kinesis)
     agent = environment.aws_emf_agent_endpoint
     return Sinks(
         lines=AgentLineSink(agent) if agent else FileLineSink(),
@@ -216,7 +221,8 @@ async def _sinks(
             clock=clock,
         ),
         spans=_spans(environment),
-        samples=KinesisSink(kinesis),
+        samples=samples,
+        sealing=SealingSink(keys, samples),
         content=ContentLogSink(logs, log_stream=f"gateway/{socket.gethostname()}/{os.getpid()}"),
     )
 

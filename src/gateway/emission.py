@@ -19,7 +19,7 @@ from llmplatform.invocation import InvocationContent, InvocationRecord
 from llmplatform.metrics import PIPELINE, SINK_DROPPED, SINK_PENDING, TELEMETRY_FAULTS
 from llmplatform.policy import TenantPolicy
 from llmplatform.redaction import describe_fault
-from llmplatform.samples import encode_sample
+from llmplatform.samples import UnsealedSample, encode_sample, unsealed_sample
 from llmplatform.sinks import Sink, SinkCounts
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ REPORT_EVERY_S: Final = 60.0
 COMPONENT: Final = "gateway"
 # The line sink goes last, since it carries the others' last counts.
 LINES_SHARE_OF_DEADLINE: Final = 0.25
+SEALING_SHARE_OF_DEADLINE: Final = 0.4
 
 HealthFigures = tuple[Mapping[str, str], Mapping[str, emf.MetricValue | None]]
 """Dimensions, and figures by name in the Pipeline table."""
@@ -43,6 +44,8 @@ class Sinks:
     ledger: Sink[InvocationRecord]
     spans: Sink[InvocationRecord]
     samples: Sink[StreamRecord]
+    sealing: Sink[UnsealedSample]
+    """Encrypts content under tenants' own keys and hands it on to `samples`."""
     content: Sink[LogEvent]
 
 
@@ -60,7 +63,7 @@ class Emission:
             self._send_sample,
             self._log_content,
         )
-        self._others = (sinks.ledger, sinks.spans, sinks.samples, sinks.content)
+        self._others = (sinks.ledger, sinks.spans, sinks.sealing, sinks.samples, sinks.content)
         self._clock = clock
         self._health = health
         self._report_every_s = report_every_s
@@ -96,9 +99,17 @@ class Emission:
             await asyncio.gather(self._reporter, return_exceptions=True)
             self._reporter = None
         for_lines_s = deadline_s * LINES_SHARE_OF_DEADLINE
-        await asyncio.gather(*(sink.flush(deadline_s - for_lines_s) for sink in self._others))
+        left_s = deadline_s - for_lines_s
+        independent = (self._sinks.ledger, self._sinks.spans, self._sinks.content)
+        await asyncio.gather(self._flush_samples(left_s), *(sink.flush(left_s) for sink in independent))
         self._report()
         await self._sinks.lines.flush(for_lines_s)
+
+    async def _flush_samples(self, deadline_s: float) -> None:
+        """Sealing first: what it has sealed goes out with the others."""
+        for_sealing_s = deadline_s * SEALING_SHARE_OF_DEADLINE
+        await self._sinks.sealing.flush(for_sealing_s)
+        await self._sinks.samples.flush(deadline_s - for_sealing_s)
 
     def counts(self) -> dict[str, SinkCounts]:
         """What became of the items of each sink, by its name."""
@@ -118,6 +129,10 @@ class Emission:
         self, record: InvocationRecord, policy: TenantPolicy | None, content: InvocationContent | None
     ) -> None:
         if record.sampled and policy is not None:
+            unsealed = unsealed_sample(record, policy, content)
+            if unsealed is not None:
+                self._sinks.sealing.accept(unsealed)
+                return
             event = encode_sample(record, policy, content)
             self._sinks.samples.accept(StreamRecord(record.request_id, event))
 

@@ -1,10 +1,12 @@
 """The sample event: what the gateway hands to evaluation about one request, and how a prompt is rendered.
 
 One event per chosen request, JSON with a `schema_version`, on the stream `llm-eval-stream`. How much
-content it holds is the tenant's policy, applied here and nowhere else. Pure.
+content it holds is the tenant's policy, applied here and nowhere else. A tenant with a key of its own has
+its content under that key alone: `unsealed_sample` gives whoever can encrypt what is to be encrypted. Pure.
 """
 
-from collections.abc import Mapping, Sequence
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -30,7 +32,11 @@ MAX_METADATA_PAIRS: Final = 16
 MAX_METADATA_NAME_CHARS: Final = 64
 MAX_METADATA_VALUE_CHARS: Final = 512
 
-Withheld = Literal["hash_only", "kms_key"]
+# Room in an event beside its content under a key: its figures, and what encrypting adds.
+SEALED_ROOM_BYTES: Final = 32 * 1024
+MAX_SEALED_CONTENT_BYTES: Final = (MAX_EVENT_BYTES - SEALED_ROOM_BYTES) * 3 // 4  # Base64 makes 4 bytes of 3
+
+Withheld = Literal["hash_only", "key_unavailable"]
 Turns = Sequence[tuple[str, str]]
 """(role, text) of each turn of a conversation."""
 
@@ -41,8 +47,27 @@ class Envelope(msgspec.Struct, frozen=True):
     """Content under a tenant's own key: AWS Encryption SDK, context tenant and request."""
 
     kms_key: str
+    """ARN of the key: an alias may be given another one later."""
     ciphertext: str
     """Base64."""
+
+
+class SampleContent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was said in a request, as far as the tenant's policy lets it go: what `enc` holds, encrypted."""
+
+    prompt: str | None = None
+    prompt_truncated: bool = False
+    completion: str | None = None
+    completion_truncated: bool = False
+    reference: str | None = None
+    reference_truncated: bool = False
+    contexts: tuple[str, ...] = ()
+    contexts_truncated: bool = False
+    metadata: Mapping[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Name the type: nothing of what was said."""
+        return "SampleContent(...)"
 
 
 class SampleEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -133,31 +158,69 @@ def cut(text: str, max_chars: int) -> Text:
 
 
 def withheld(policy: TenantPolicy) -> Withheld | None:
-    """Why no content of a tenant may leave the request path in the clear, or None where it may."""
-    if policy.content_mode is ContentMode.HASH_ONLY:
-        return "hash_only"
-    return "kms_key" if policy.kms_key is not None else None
+    """Why a tenant's content may not leave the request path at all, or None where it may."""
+    return "hash_only" if policy.content_mode is ContentMode.HASH_ONLY else None
 
 
 def encode_sample(record: InvocationRecord, policy: TenantPolicy, content: InvocationContent | None) -> bytes:
-    """The event of a sampled request, at most `MAX_EVENT_BYTES` long.
+    """The event of a sampled request, at most `MAX_EVENT_BYTES` long, with content in the clear or none.
 
-    Content is as much as the policy allows. A tenant with a key of its own asks for content under that key
-    alone; until the event is encrypted (`enc`) it carries none, and says so in `content_withheld`.
+    Content is as much as the policy allows. Of a tenant with a key of its own there is none here, only what
+    says so: see `unsealed_sample`.
     """
-    reason = withheld(policy)
-    digest = record.prompt_sha256 or (prompt_sha256(content.messages) if content is not None else None)
-    if reason is not None or content is None:
-        return _ENCODER.encode(_event(record, policy, digest, {"content_withheld": reason}))
-    full = policy.content_mode is ContentMode.FULL
-    prompt_chars = MAX_FULL_CHARS if full else policy.max_prompt_chars
-    completion_chars = MAX_FULL_CHARS if full else policy.max_completion_chars
-    while True:
-        parts = _content_fields(record, content, prompt_chars, completion_chars)
-        encoded = _ENCODER.encode(_event(record, policy, digest, parts))
-        if len(encoded) <= MAX_EVENT_BYTES:
-            return encoded
-        prompt_chars, completion_chars = prompt_chars // 2, completion_chars // 2
+    bare = _event(record, policy, content)
+    if bare.content_withheld is not None or content is None:
+        return _ENCODER.encode(bare)
+    if policy.kms_key is not None:
+        return _ENCODER.encode(_without_key(bare))
+
+    def encoded(said: SampleContent) -> bytes:
+        return _ENCODER.encode(with_content(bare, said))
+
+    return _fitting(record, policy, content, encoded, MAX_EVENT_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class UnsealedSample:
+    """An event without content, and apart from it the content that is to go under the tenant's key."""
+
+    event: SampleEvent
+    kms_key: str
+    """As the policy names it: ARN, id or alias."""
+    content: bytes = field(repr=False)
+    """An encoded SampleContent, at most `MAX_SEALED_CONTENT_BYTES` long."""
+
+    def sealed(self, key_arn: str, ciphertext: bytes) -> bytes:
+        """The event with its content encrypted."""
+        envelope = Envelope(key_arn, base64.b64encode(ciphertext).decode())
+        return _ENCODER.encode(msgspec.structs.replace(self.event, enc=envelope))
+
+    def without_key(self) -> bytes:
+        """The event without content, since the tenant's key cannot be used."""
+        return _ENCODER.encode(_without_key(self.event))
+
+
+def unsealed_sample(
+    record: InvocationRecord, policy: TenantPolicy, content: InvocationContent | None
+) -> UnsealedSample | None:
+    """The sample of a tenant with a key of its own; None where nothing is to be encrypted."""
+    if policy.kms_key is None or content is None or withheld(policy) is not None:
+        return None
+    text = _fitting(record, policy, content, _ENCODER.encode, MAX_SEALED_CONTENT_BYTES)
+    return UnsealedSample(_event(record, policy, content), policy.kms_key, text)
+
+
+def decode_content(data: bytes) -> SampleContent:
+    """What was encrypted as an event's content. Raises TelemetryFault, which quotes nothing."""
+    try:
+        return _CONTENT_DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TelemetryFault("not the content of a sample") from None
+
+
+def with_content(event: SampleEvent, content: SampleContent) -> SampleEvent:
+    """The event as if its content had never been encrypted."""
+    return msgspec.structs.replace(event, enc=None, **msgspec.structs.asdict(content))
 
 
 def decode_sample(data: bytes) -> SampleEvent:
@@ -170,67 +233,86 @@ def decode_sample(data: bytes) -> SampleEvent:
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(SampleEvent)
+_CONTENT_DECODER: Final = msgspec.json.Decoder(SampleContent)
 
 
-def _event(
-    record: InvocationRecord, policy: TenantPolicy, digest: str | None, parts: Mapping[str, object]
-) -> SampleEvent:
+def _event(record: InvocationRecord, policy: TenantPolicy, content: InvocationContent | None) -> SampleEvent:
+    """The event without content."""
+    digest = record.prompt_sha256 or (prompt_sha256(content.messages) if content is not None else None)
     model_id, endpoint_type, endpoint_name = record.served_by
-    fields: dict[str, object] = {
-        "schema_version": SCHEMA_VERSION,
-        "request_id": record.request_id,
-        "trace_id": ids.as_uuid(record.trace.trace_id),
-        "span_id": record.trace.span_id,
-        "tenant_id": record.tenant_id,
-        "model_id": model_id,
-        "endpoint_type": endpoint_type,
-        "endpoint_name": endpoint_name,
-        "outcome": record.outcome.value,
-        "received_at": record.received_at,
-        "completed_at": record.completed_at,
-        "sample_rate": record.sampled_rate,
-        "sample_reason": record.sample_reason or "rate",
-        "content_mode": policy.content_mode.value,
-        "requested_model_id": record.requested_model_id,
-        "backend_model_id": record.backend_model_id,
-        "finish_reason": record.finish_reason and safe_label(record.finish_reason),
-        "prompt_sha256": digest,
-        "usage": record.usage.known(),
-        "usage_source": record.usage_source.value,
-        "total_latency_ms": record.total_latency_ms,
-        "time_to_first_token_ms": record.time_to_first_token_ms,
-    }
-    return SampleEvent(**{**fields, **parts})  # type: ignore[arg-type]  # checked by the tests' round trip
+    return SampleEvent(
+        schema_version=SCHEMA_VERSION,
+        request_id=record.request_id,
+        trace_id=ids.as_uuid(record.trace.trace_id),
+        span_id=record.trace.span_id,
+        tenant_id=record.tenant_id,
+        model_id=model_id,
+        endpoint_type=endpoint_type,
+        endpoint_name=endpoint_name,
+        outcome=record.outcome.value,
+        received_at=record.received_at,
+        completed_at=record.completed_at,
+        sample_rate=record.sampled_rate,
+        sample_reason=record.sample_reason or "rate",
+        content_mode=policy.content_mode.value,
+        requested_model_id=record.requested_model_id,
+        backend_model_id=record.backend_model_id,
+        finish_reason=record.finish_reason and safe_label(record.finish_reason),
+        prompt_sha256=digest,
+        usage=record.usage.known(),
+        usage_source=record.usage_source.value,
+        total_latency_ms=record.total_latency_ms,
+        time_to_first_token_ms=record.time_to_first_token_ms,
+        content_withheld=withheld(policy),
+    )
 
 
-def _content_fields(
+def _without_key(event: SampleEvent) -> SampleEvent:
+    return msgspec.structs.replace(event, content_withheld="key_unavailable")
+
+
+def _fitting(
+    record: InvocationRecord,
+    policy: TenantPolicy,
+    content: InvocationContent,
+    encode: Callable[[SampleContent], bytes],
+    max_bytes: int,
+) -> bytes:
+    """As much of the content, encoded, as the policy allows and fits."""
+    full = policy.content_mode is ContentMode.FULL
+    prompt_chars = MAX_FULL_CHARS if full else policy.max_prompt_chars
+    completion_chars = MAX_FULL_CHARS if full else policy.max_completion_chars
+    while len(encoded := encode(_content(record, content, prompt_chars, completion_chars))) > max_bytes:
+        prompt_chars, completion_chars = prompt_chars // 2, completion_chars // 2
+    return encoded
+
+
+def _content(
     record: InvocationRecord, content: InvocationContent, prompt_chars: int, completion_chars: int
-) -> dict[str, object]:
+) -> SampleContent:
     """What was said, cut: contexts and reference count against the completion's limit."""
     prompt = render_prompt(content.messages, prompt_chars)
     completion = cut(content.completion, completion_chars)
-    fields: dict[str, object] = {
-        "prompt": prompt.text,
-        "prompt_truncated": prompt.truncated,
-        "completion": completion.text,
-        "completion_truncated": completion.truncated,
-        "metadata": {
+    reference = None if content.reference is None else cut(content.reference, completion_chars)
+    contexts: list[str] = []
+    left = completion_chars
+    for context in content.contexts:
+        contexts.append(cut(context, left).text)
+        left -= len(contexts[-1])
+    return SampleContent(
+        prompt=prompt.text,
+        prompt_truncated=prompt.truncated,
+        completion=completion.text,
+        completion_truncated=completion.truncated,
+        reference=None if reference is None else reference.text,
+        reference_truncated=reference is not None and reference.truncated,
+        contexts=tuple(text for text in contexts if text),
+        contexts_truncated=sum(map(len, contexts)) < sum(map(len, content.contexts)),
+        metadata={
             cut(name, MAX_METADATA_NAME_CHARS).text: cut(value, MAX_METADATA_VALUE_CHARS).text
             for name, value in islice(record.client_metadata.items(), MAX_METADATA_PAIRS)
         },
-    }
-    if content.reference is not None:
-        reference = cut(content.reference, completion_chars)
-        fields |= {"reference": reference.text, "reference_truncated": reference.truncated}
-    if content.contexts:
-        contexts: list[str] = []
-        left = completion_chars
-        for context in content.contexts:
-            contexts.append(cut(context, left).text)
-            left -= len(contexts[-1])
-        fields["contexts"] = tuple(text for text in contexts if text)
-        fields["contexts_truncated"] = sum(map(len, contexts)) < sum(map(len, content.contexts))
-    return fields
+    )
 
 
 def _well_formed(text: str) -> str:

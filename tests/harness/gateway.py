@@ -33,6 +33,7 @@ from llmplatform.aws.sigv4 import Credentials
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import SystemClock
 from llmplatform.invocation import InvocationRecord
+from llmplatform.samples import UnsealedSample
 from llmplatform.testing import make_model, make_policy
 from sandbox.runtime import SandboxRuntime, serve_runtime
 
@@ -79,6 +80,7 @@ class GatewayUnderTest:
     lines: KeepingSink[bytes]
     spans: KeepingSink[InvocationRecord]
     samples: KeepingSink[StreamRecord]
+    sealing: KeepingSink[UnsealedSample]
     content: KeepingSink[LogEvent]
     clients: list[AsyncOpenAI] = field(default_factory=list)
 
@@ -128,7 +130,7 @@ async def running_gateway(
     catalogue = catalogue or small_catalogue()
     policies = InMemoryPolicySource(clock)
     kept: dict[str, KeepingSink[Any]] = {
-        name: KeepingSink(name) for name in ("lines", "ledger", "spans", "samples", "content")
+        name: KeepingSink(name) for name in ("lines", "ledger", "spans", "samples", "sealing", "content")
     }
     async with serve_runtime() as runtime, open_session(max_connections=500) as upstream:
         here = (REGION, runtime.url, _Credentials(), clock)
@@ -158,6 +160,7 @@ async def running_gateway(
             lines=kept["lines"],
             spans=kept["spans"],
             samples=kept["samples"],
+            sealing=kept["sealing"],
             content=kept["content"],
         )
         under_test.key = under_test.add_tenant("acme", **policy)

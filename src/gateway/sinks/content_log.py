@@ -16,7 +16,7 @@ from llmplatform.aws.tables import CONTENT_LOGS
 from llmplatform.invocation import InvocationContent, InvocationRecord
 from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.process.batching import BatchingSink, Limits, Receipt
-from llmplatform.samples import cut, render_prompt, withheld
+from llmplatform.samples import cut, render_prompt
 
 if TYPE_CHECKING:
     from types_aiobotocore_logs import CloudWatchLogsClient
@@ -53,7 +53,7 @@ def content_event(
 
     A tenant with a key of its own wants content under that key alone, and the log group has another.
     """
-    if not policy.may_log_content or withheld(policy) is not None:
+    if not policy.may_log_content or policy.kms_key is not None:
         return None
     full = policy.content_mode is ContentMode.FULL
     prompt_chars = MAX_CONTENT_CHARS if full else min(policy.max_prompt_chars, MAX_CONTENT_CHARS)

@@ -6,6 +6,7 @@ SDK's cache goes by context, and a context of one request would never be found i
 What is not here: what is inside a text, and where sealed ones are stored.
 """
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ from llmplatform.errors import TelemetryFault
 from llmplatform.process.thread import DaemonThread
 
 ResultT = TypeVar("ResultT")
+
+# It writes a traceback, with KMS's words in it, for each failure that is handled here.
+logging.getLogger("aws_encryption_sdk.key_providers.kms").setLevel(logging.CRITICAL)
 
 # Committing, and unsigned: a signature tells who sealed from who may only open, and here every process that
 # opens may seal too. ECDSA would be most of the cost.
@@ -153,7 +157,7 @@ class ContentKeys:
 
     async def arn(self, kms_key: str) -> str:
         """The ARN of the key that an id or an alias stands for now; what is stored names its key by it."""
-        return await self._with_key(kms_key, lambda arn: arn)
+        return kms_key if _is_key_arn(kms_key) else await self._with_key(kms_key, lambda arn: arn)
 
     def close(self) -> None:
         """End the threads after the work that they have."""
@@ -191,7 +195,7 @@ class ContentKeys:
         self._failures[kms_key] = (fault, self._now() + for_s)
 
     def _arn(self, kms_key: str) -> str:
-        if kms_key.startswith("arn:") and ":key/" in kms_key:
+        if _is_key_arn(kms_key):
             return kms_key
         known = self._arns.get(kms_key)
         if known is not None and self._now() < known[1]:
@@ -293,6 +297,10 @@ class _TenantKey(KMSMasterKey):  # type: ignore[misc]  # likewise
             if isinstance(error.__cause__, ClientError):
                 raise error.__cause__ from None
             raise
+
+
+def _is_key_arn(kms_key: str) -> bool:
+    return kms_key.startswith("arn:") and ":key/" in kms_key
 
 
 def _tenant_alone(context: dict[str, str]) -> dict[str, str]:

@@ -113,6 +113,8 @@ def everything_out(gateway: GatewayUnderTest, logged: Captured) -> str:
             *(segment_of(record).serialize() for record in records),
             *(sample.data.decode() for sample in gateway.samples.items),
             *(repr(sample) for sample in gateway.samples.items),
+            *(repr(sample) for sample in gateway.sealing.items),
+            *(sample.without_key().decode() for sample in gateway.sealing.items),
             *(event.message for event in gateway.content.items),
             *logged.lines,
         ]
@@ -341,9 +343,11 @@ async def test_content_is_logged_only_for_who_opted_in(logged: Captured) -> None
         assert event["tenant_id"] == "acme"
         assert canary("user") in event["prompt"]
         assert canary("completion") in event["completion"]
-        # Under a key of its own a tenant's content goes nowhere in the clear.
-        (sample,) = [decode_sample(one.data) for one in gateway.samples.items]
-        assert (sample.tenant_id, sample.content_withheld, sample.prompt) == ("sealed", "kms_key", None)
+        # Under a key of its own a tenant's content goes nowhere in the clear: only to be encrypted.
+        assert gateway.samples.items == []
+        (unsealed,) = gateway.sealing.items
+        assert unsealed.event.tenant_id == "sealed"
+        assert canary("user") in unsealed.content.decode()
         gateway.content.items.clear()
         assert CANARY not in everything_out(gateway, logged)
 

@@ -21,7 +21,7 @@ from llmplatform.invocation import InvocationRecord, Outcome
 from llmplatform.ledger import encode_item
 from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.process.tracing import process_resource
-from llmplatform.samples import decode_sample
+from llmplatform.samples import UnsealedSample, decode_sample
 from llmplatform.sinks import ItemT, SinkCounts
 
 RESOURCE = process_resource("gateway", version="1", instance_id="task-1")
@@ -64,9 +64,10 @@ class Rig:
         self.ledger: ListSink[InvocationRecord] = ListSink("ledger")
         self.spans: ListSink[InvocationRecord] = ListSink("spans")
         self.samples: ListSink[StreamRecord] = ListSink("samples")
+        self.sealing: ListSink[UnsealedSample] = ListSink("sealing")
         self.content: ListSink[LogEvent] = ListSink("content_log")
         self.emission = Emission(
-            Sinks(self.lines, self.ledger, self.spans, self.samples, self.content),
+            Sinks(self.lines, self.ledger, self.spans, self.samples, self.sealing, self.content),
             clock=SystemClock(),
             health=lambda: [({"component": "gateway"}, health or {"availability": 1})],
             report_every_s=every_s,
@@ -101,6 +102,38 @@ def test_a_kept_trace_leaves_spans_and_a_chosen_request_a_sample() -> None:
     assert decode_sample(sample.data).completion == "A book. What is a ledger?"
 
 
+def test_a_sample_under_a_key_goes_to_be_encrypted_and_not_to_the_stream() -> None:
+    rig = Rig()
+    given = policy(kms_key="alias/acme")
+    rig.emission.emit(chosen(), given, content(CANARY))
+    assert rig.samples.items == []
+    (unsealed,) = rig.sealing.items
+    assert CANARY in unsealed.content.decode()
+    # What has no content needs no key.
+    rig.emission.emit(chosen(), given, None)
+    rig.emission.emit(chosen(), policy(kms_key="alias/acme", content_mode=ContentMode.HASH_ONLY), content())
+    assert [decode_sample(one.data).content_withheld for one in rig.samples.items] == [None, "hash_only"]
+    assert len(rig.sealing.items) == 1
+
+
+async def test_what_is_sealed_at_the_last_moment_still_goes_out() -> None:
+    rig = Rig()
+
+    class Sealing(ListSink[UnsealedSample]):
+        async def flush(self, deadline_s: float) -> None:
+            await super().flush(deadline_s)
+            assert rig.samples.flushed_with_s is None
+
+    sealing = Sealing("sealing")
+    sinks = Sinks(rig.lines, rig.ledger, rig.spans, rig.samples, sealing, rig.content)
+    emission = Emission(sinks, clock=SystemClock(), health=list)
+    await emission.start()
+    await emission.flush(8.0)
+    assert sealing.flushed_with_s is not None
+    assert rig.samples.flushed_with_s is not None
+    assert sealing.flushed_with_s + rig.samples.flushed_with_s <= 6.0
+
+
 def test_content_is_logged_for_those_who_opted_in_only() -> None:
     rig = Rig()
     rig.emission.emit(record(), policy(), content(CANARY))
@@ -111,7 +144,7 @@ def test_content_is_logged_for_those_who_opted_in_only() -> None:
     assert CANARY not in repr(event)
 
 
-@pytest.mark.parametrize("broken", ["lines", "ledger", "spans", "samples", "content"])
+@pytest.mark.parametrize("broken", ["lines", "ledger", "spans", "samples", "sealing", "content"])
 def test_a_sink_that_fails_fails_alone(broken: str, caplog: pytest.LogCaptureFixture) -> None:
     rig = Rig()
     every: dict[str, ListSink[Any]] = {
@@ -119,16 +152,19 @@ def test_a_sink_that_fails_fails_alone(broken: str, caplog: pytest.LogCaptureFix
         "ledger": rig.ledger,
         "spans": rig.spans,
         "samples": rig.samples,
+        "sealing": rig.sealing,
         "content": rig.content,
     }
     sinks: dict[str, Any] = {**every, broken: BrokenSink(broken)}
     emission = Emission(Sinks(**sinks), clock=SystemClock(), health=list)
     for _ in range(2):
         emission.emit(chosen(), policy(log_content=True), content())
-    assert {name: len(sink.items) for name, sink in every.items() if name != broken} == dict.fromkeys(
-        every.keys() - {broken}, 2
-    )
-    assert emission.faults == 2
+        emission.emit(chosen(), policy(kms_key="alias/acme"), content())
+    sent = {"lines": 4, "ledger": 4, "spans": 4, "samples": 2, "sealing": 2, "content": 2}
+    assert {name: len(sink.items) for name, sink in every.items() if name != broken} == {
+        name: number for name, number in sent.items() if name != broken
+    }
+    assert emission.faults == sent[broken]
     assert [one.message for one in caplog.records] == ["telemetry: RuntimeError"]
 
 
@@ -163,11 +199,13 @@ def test_no_canary_leaves_by_any_door(given: TenantPolicy, caplog: pytest.LogCap
         prompt_sha256=None,
     )
     rig.emission.emit(made, given, content(CANARY))
-    assert (len(rig.lines.items), len(rig.samples.items), len(rig.content.items)) == (1, 1, 0)
+    assert (len(rig.lines.items), len(rig.content.items)) == (1, 0)
+    assert len(rig.samples.items) + len(rig.sealing.items) == 1
     spans = "".join(span.to_json() for span in spans_of(made, RESOURCE))
     said = [
         rig.lines.items[0].decode(),
-        rig.samples.items[0].data.decode(),
+        *(sample.data.decode() for sample in rig.samples.items),
+        *(repr(sample) + sample.without_key().decode() for sample in rig.sealing.items),
         spans,
         json.dumps(encode_item(made)),
     ]
@@ -208,11 +246,11 @@ async def test_flush_reports_a_last_time_and_keeps_its_deadline() -> None:
     await rig.emission.start()
     rig.emission.emit(record(), policy(), None)
     await rig.emission.flush(8.0)
-    assert len(rig.health_lines()) == 7
+    assert len(rig.health_lines()) == 8
     assert rig.ledger.flushed_with_s is not None
     assert rig.lines.flushed_with_s is not None
     assert rig.ledger.flushed_with_s + rig.lines.flushed_with_s <= 8.0
-    assert set(rig.emission.counts()) == {"emf", "ledger", "spans", "samples", "content_log"}
+    assert set(rig.emission.counts()) == {"emf", "ledger", "spans", "sealing", "samples", "content_log"}
 
 
 # -- spans

@@ -8,10 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.invocations import COMPLETED_AT, attempt, content, policy, record
+from llmplatform.aws.envelope import OVERHEAD_BYTES
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import InvocationContent
-from llmplatform.policy import ContentMode
-from llmplatform.samples import MAX_EVENT_BYTES, decode_sample, encode_sample, prompt_sha256, render_prompt
+from llmplatform.policy import ContentMode, TenantPolicy
+from llmplatform.samples import (
+    MAX_EVENT_BYTES,
+    MAX_SEALED_CONTENT_BYTES,
+    Envelope,
+    decode_content,
+    decode_sample,
+    encode_sample,
+    prompt_sha256,
+    render_prompt,
+    unsealed_sample,
+    with_content,
+)
 
 TURNS = (
     ("system", "Be brief."),
@@ -147,8 +159,8 @@ def test_an_event_always_fits_a_record(character: str) -> None:
     [
         ("hash_only", policy(content_mode=ContentMode.HASH_ONLY)),
         ("hash_only", policy(content_mode=ContentMode.HASH_ONLY, log_content=True, kms_key="alias/acme")),
-        ("kms_key", policy(kms_key="alias/acme")),
-        ("kms_key", policy(kms_key="alias/acme", content_mode=ContentMode.FULL)),
+        ("key_unavailable", policy(kms_key="alias/acme")),
+        ("key_unavailable", policy(kms_key="alias/acme", content_mode=ContentMode.FULL)),
     ],
 )
 def test_content_that_may_not_leave_does_not(withheld: str, given: object) -> None:
@@ -159,6 +171,55 @@ def test_content_that_may_not_leave_does_not(withheld: str, given: object) -> No
     assert event.content_withheld == withheld
     assert event.prompt_sha256 == "ab" * 32
     assert (event.prompt, event.completion, event.reference, event.contexts) == (None, None, None, ())
+
+
+def test_content_under_a_key_is_apart_from_its_event_and_comes_back_whole() -> None:
+    made = record(client_metadata={"note": "canary"}, sampled_rate=0.05, sample_reason="rate")
+    given = policy(kms_key="alias/acme", max_prompt_chars=12)
+    unsealed = unsealed_sample(made, given, content("canary"))
+    assert unsealed is not None
+    assert unsealed.kms_key == "alias/acme"
+    assert "canary" not in repr(unsealed) + repr(unsealed.event) + unsealed.without_key().decode()
+    event = decode_sample(unsealed.sealed("arn:aws:kms:r:1:key/k", b"\x00sealed"))
+    assert event.enc == Envelope("arn:aws:kms:r:1:key/k", "AHNlYWxlZA==")
+    assert (event.prompt, event.content_withheld, event.sample_rate) == (None, None, 0.05)
+    opened = with_content(event, decode_content(unsealed.content))
+    assert opened == decode_sample(encode_sample(made, policy(max_prompt_chars=12), content("canary")))
+    assert decode_sample(unsealed.without_key()).content_withheld == "key_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (policy(), content()),
+        (policy(kms_key="alias/acme"), None),
+        (policy(kms_key="alias/acme", content_mode=ContentMode.HASH_ONLY), content()),
+    ],
+)
+def test_nothing_is_encrypted_where_there_is_no_key_or_no_content(
+    given: TenantPolicy, said: InvocationContent | None
+) -> None:
+    assert unsealed_sample(record(), given, said) is None
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "\U0001f600", '"'])
+def test_an_event_fits_a_record_under_a_key_too(character: str) -> None:
+    huge = InvocationContent(messages=(("user", character * 600_000),), completion=character * 600_000)
+    given = policy(content_mode=ContentMode.FULL, kms_key="alias/acme")
+    unsealed = unsealed_sample(record(), given, huge)
+    assert unsealed is not None
+    assert 100_000 < len(unsealed.content) <= MAX_SEALED_CONTENT_BYTES
+    ciphertext = unsealed.content + bytes(OVERHEAD_BYTES)
+    assert len(unsealed.sealed("arn:" + "k" * 200, ciphertext)) <= MAX_EVENT_BYTES
+    assert decode_content(unsealed.content).prompt_truncated
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b'{"prompt":["canary"]}'])
+def test_what_is_no_content_is_refused_and_not_quoted(data: bytes) -> None:
+    with pytest.raises(TelemetryFault) as raised:
+        decode_content(data)
+    assert "canary" not in str(raised.value)
+    assert "canary" not in repr(decode_content(b'{"prompt":"canary"}'))
 
 
 def test_the_hash_is_there_although_the_record_had_none() -> None:
