@@ -48,7 +48,9 @@ class EvalContent(msgspec.Struct, frozen=True, omit_defaults=True):
     completion: str = ""
     completion_truncated: bool = False
     reference: str | None = None
+    reference_truncated: bool = False
     contexts: tuple[str, ...] = ()
+    contexts_truncated: bool = False
     reasons: Mapping[str, str] = {}
     """The judge's, by dimension."""
 
@@ -217,9 +219,16 @@ def encode_content(content: EvalContent, max_bytes: int) -> bytes:
     """Content as JSON of at most `max_bytes`: the longest texts are halved until it fits, and flagged."""
     encoded = _ENCODER.encode(content)
     while len(encoded) > max_bytes:
-        longest = max(len(content.prompt), len(content.completion), *map(len, content.contexts), 1)
+        longest = max(
+            len(content.prompt),
+            len(content.completion),
+            len(content.reference or ""),
+            *map(len, content.contexts),
+            *map(len, content.reasons.values()),
+            1,
+        )
         if longest <= _SHORT_CHARS:  # many short texts: the contexts go
-            content = msgspec.structs.replace(content, contexts=())
+            content = msgspec.structs.replace(content, contexts=(), contexts_truncated=True)
         keep = longest // 2
         content = msgspec.structs.replace(
             content,
@@ -228,6 +237,8 @@ def encode_content(content: EvalContent, max_bytes: int) -> bytes:
             completion=content.completion[:keep],
             completion_truncated=content.completion_truncated or len(content.completion) > keep,
             reference=content.reference and content.reference[:keep],
+            reference_truncated=content.reference_truncated or len(content.reference or "") > keep,
+            contexts_truncated=content.contexts_truncated or any(len(t) > keep for t in content.contexts),
             contexts=tuple(text[:keep] for text in content.contexts),
             reasons={name: reason[:keep] for name, reason in content.reasons.items()},
         )

@@ -223,6 +223,17 @@ def with_content(event: SampleEvent, content: SampleContent) -> SampleEvent:
     return msgspec.structs.replace(event, enc=None, **msgspec.structs.asdict(content))
 
 
+def split_content(event: SampleEvent) -> tuple[SampleEvent, SampleContent]:
+    """The event without its content, and that content: what is to be sealed, and what stays in the clear."""
+    content = SampleContent(**{name: getattr(event, name) for name in SampleContent.__struct_fields__})
+    return msgspec.structs.replace(event, **msgspec.structs.asdict(SampleContent())), content
+
+
+def encode_content(content: SampleContent) -> bytes:
+    """Content as it is sealed."""
+    return _ENCODER.encode(content)
+
+
 def decode_sample(data: bytes) -> SampleEvent:
     """The event that a stream record holds. Raises TelemetryFault, which quotes nothing, when it is none."""
     try:
