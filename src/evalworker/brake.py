@@ -27,12 +27,10 @@ class BrakeRule:
 
 
 def next_factor(factor: float, lag_s: float | None, rule: BrakeRule) -> float:
-    """The factor after one look at the lag; an unknown lag changes nothing."""
-    if lag_s is None:
-        return factor
-    if lag_s > rule.brake_over_s:
+    """The factor after one look at the lag; who knows of none has no reason to hold anybody down."""
+    if lag_s is not None and lag_s > rule.brake_over_s:
         return max(factor / 2, rule.smallest)
-    if lag_s < rule.ease_under_s:
+    if lag_s is None or lag_s < rule.ease_under_s:
         return min(factor * 2, 1.0)
     return factor
 

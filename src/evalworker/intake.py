@@ -9,8 +9,7 @@ from llmplatform.samples import SCHEMA_VERSION, SampleEvent, decode_sample
 
 SkipReason = Literal[
     "hash_only",  # the tenant lets no content go
-    "content_withheld",  # the gateway could not put it under the tenant's key
-    "key_unavailable",  # the tenant's key is gone or denied: what is under it cannot be read any more
+    "key_unavailable",  # the tenant's key is gone or denied: its content was not sent, or cannot be read
     "no_tenant",  # removed or erased since
     "not_completed",  # cut short: judging half an answer would blame the model for a hang-up
     "no_answer",  # no text in it: tool calls only
@@ -23,6 +22,7 @@ ParkReason = Literal[
     "unknown_schema",  # of a version that this worker does not know
     "content_corrupt",  # content that does not open under the ids that it came with
     "store_refused",  # a result that no store takes
+    "worker_failed",  # this worker itself failed at it, again and again
 ]
 
 SKIP_REASONS: Final[tuple[SkipReason, ...]] = SkipReason.__args__  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def refuses(event: SampleEvent, policy: TenantPolicy | None) -> SkipReason | Non
     if policy.content_mode is ContentMode.HASH_ONLY or event.content_withheld == "hash_only":
         return "hash_only"
     if event.content_withheld is not None:
-        return "content_withheld"
+        return "key_unavailable"
     if event.outcome != Outcome.COMPLETED.value:
         return "not_completed"
     if event.enc is None and not event.completion:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -124,6 +124,18 @@ def epoch_of(result: EvalResult, dimension: str) -> str:
 def epoch_label(identity: str) -> str:
     """An identity as a key can hold it: a hash stays, a longer text becomes one."""
     return identity if len(identity) <= _LABEL_CHARS else _digest(identity)
+
+
+class ResultKey(NamedTuple):
+    """Where the result of one request by one judge is."""
+
+    tenant_id: str
+    result_key: str
+
+    @classmethod
+    def of(cls, tenant_id: str, event_at: datetime, request_id: str, judge_identity: str) -> Self:
+        """The key of these; see `result_key`."""
+        return cls(tenant_id, result_key(event_at, request_id, judge_identity))
 
 
 def result_key(event_at: datetime, request_id: str, judge_identity: str) -> str:
