@@ -65,11 +65,16 @@ def _coverage(coverage: Coverage) -> str:
 def _shown(estimate: Estimate, *, signed: bool = False) -> Text:
     if estimate.value is None:
         return Text("unknown", style="dim")
-    sign = "+" if signed else ""
-    text = Text(f"{estimate.value:{sign}.2f}")
+    text = Text(_figure(estimate.value, signed=signed))
     if estimate.low is not None and estimate.high is not None:
-        text.append(f" [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]", style="dim")
+        low, high = (_figure(end, signed=signed) for end in (estimate.low, estimate.high))
+        text.append(f" [{low}, {high}]", style="dim")
     return text
+
+
+def _figure(value: float, *, signed: bool) -> str:
+    rounded = round(value, 2) + 0.0  # what rounds to minus zero is zero
+    return f"{rounded:+.2f}" if signed else f"{rounded:.2f}"
 
 
 def _notes(sides: dict[str, Agreement]) -> Iterator[str]:

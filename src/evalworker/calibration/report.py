@@ -137,7 +137,7 @@ def _told(
             measures[f"over {side} {statistic}"] = _difference(
                 sides["judge"][statistic], sides[side][statistic]
             )
-    flat = evidence.judge[compared].reshape(-1, len(LABELS) ** 2)
+    flat = _flat(evidence.judge[compared])
     measures["bias"] = lambda drawn: mean_difference(_tables(drawn, flat))
     found = estimate(measures, items=int(compared.sum()), resamples=resamples, rng=rng)
 
@@ -173,12 +173,16 @@ def _people(pairs: Array, rng: np.random.Generator, resamples: int) -> Agreement
 
 def _measures(tables: Array) -> dict[str, Measure]:
     """The three statistics of items' tables, as functions of how often each item was drawn."""
-    flat = tables.reshape(len(tables), -1)
+    flat = _flat(tables)
     return {
         "exact": lambda drawn: exact_agreement(_tables(drawn, flat)),
         "kappa": lambda drawn: quadratic_kappa(_tables(drawn, flat)),
         "spearman": lambda drawn: spearman(_tables(drawn, flat)),
     }
+
+
+def _flat(tables: Array) -> Array:
+    return tables.reshape(-1, len(LABELS) ** 2)
 
 
 def _tables(drawn: Array, flat: Array) -> Array:
