@@ -194,19 +194,22 @@ def _difference(one: Measure, other: Measure) -> Measure:
 
 
 def _coverage(judged: Sequence[JudgedItem], dimensions: Sequence[str]) -> Coverage:
-    labelled = [
-        (each, dimension) for dimension in dimensions for each in judged if dimension in each.item.labels
-    ]
     reasons = [
-        [_reason_without(scores, dimension) for scores in each.judgements] for each, dimension in labelled
+        [
+            _reason_without(scores, dimension)
+            for dimension in dimensions
+            if dimension in each.item.labels
+            for scores in each.judgements
+        ]
+        for each in judged
     ]
-    flat = [reason for own in reasons for reason in own]
-    without = [reason for reason in flat if reason is not None]
+    asked = [reason for own in reasons for reason in own]
+    without = [reason for reason in asked if reason is not None]
     return Coverage(
-        labelled=len({id(each) for each, _ in labelled}),
-        compared=len({id(each) for (each, _), own in zip(labelled, reasons, strict=True) if None in own}),
-        asked=len(flat),
-        scored=len(flat) - len(without),
+        labelled=sum(map(bool, reasons)),
+        compared=sum(None in own for own in reasons),
+        asked=len(asked),
+        scored=len(asked) - len(without),
         without_score={reason: without.count(reason) for reason in sorted(set(without))},
     )
 
