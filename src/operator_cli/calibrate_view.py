@@ -40,7 +40,7 @@ def _dimension(report: DimensionReport) -> Iterator[RenderableType]:
         "length": report.length,
         "people (ceiling)": report.people,
     }
-    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")  # fits 80 columns
     for name in ("", *sides):
         table.add_column(name)
     for statistic in _STATISTICS:
@@ -68,7 +68,7 @@ def _shown(estimate: Estimate, *, signed: bool = False) -> Text:
     text = Text(_figure(estimate.value, signed=signed))
     if estimate.low is not None and estimate.high is not None:
         low, high = (_figure(end, signed=signed) for end in (estimate.low, estimate.high))
-        text.append(f" [{low}, {high}]", style="dim")
+        text.append(f" [{low},{high}]", style="dim")
     return text
 
 
