@@ -1,0 +1,95 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from evalworker.drift.baseline import Baseline
+from evalworker.drift.drop import Drop, DropSettings, drop_at
+from harness.score_series import at_minute, scores_of, series
+from llmplatform.eval_series import MinuteScores
+
+SETTINGS = DropSettings()
+BASELINE = Baseline(n=14_000, mean=4.0, binned_mean=4.0, standard_error=0.01, swing=0.0, dispersion=1.0)
+
+
+def minutes_of(*counts: int, times: int = 1, rate: float = 0.05) -> list[MinuteScores]:
+    """Fifteen minutes, each with these counts."""
+    return [scores_of(at, np.array(counts) * times, rate) for at in range(15)]
+
+
+def drop(minutes: list[MinuteScores], baseline: Baseline = BASELINE) -> Drop:
+    found = drop_at(at_minute(15), minutes, baseline, SETTINGS)
+    assert found is not None
+    return found
+
+
+def test_more_than_15_percent_is_a_breach_and_15_is_not() -> None:
+    exact = drop(minutes_of(0, 3, 0, 17, 0), replace(BASELINE, mean=3.7 / 0.85))
+    more = drop(minutes_of(0, 3, 1, 16, 0), replace(BASELINE, mean=3.7 / 0.85))
+
+    assert exact.percent == pytest.approx(15)
+    assert exact.percent <= 15 + 1e-9
+    assert more.breached
+    assert more.percent == pytest.approx(100 * (1 - 3.65 / (3.7 / 0.85)))
+    assert not drop(minutes_of(0, 3, 0, 17, 0), replace(BASELINE, mean=3.69 / 0.85)).breached
+
+
+def test_a_rise_is_a_negative_drop_and_no_breach() -> None:
+    risen = drop(minutes_of(0, 0, 0, 0, 20))
+
+    assert risen.percent == pytest.approx(-25)
+    assert not risen.breached
+    assert risen.p_value > 0.999
+
+
+@pytest.mark.parametrize(("counts", "breached"), [((1, 0, 1, 0, 1), True), ((0, 1, 0, 2, 1), False)])
+def test_a_hundred_times_as_many_scores_give_the_same_verdict(
+    counts: tuple[int, ...],
+    breached: bool,  # noqa: FBT001
+) -> None:
+    few, many = drop(minutes_of(*counts)), drop(minutes_of(*counts, times=100))
+
+    assert few.percent == pytest.approx(many.percent)
+    assert few.breached == many.breached == breached
+    assert many.p_value < few.p_value  # what chance could do is said beside it
+
+
+def test_means_are_weighted_by_what_scores_stand_for() -> None:
+    half = minutes_of(0, 0, 0, 0, 20, rate=0.5)[:7] + minutes_of(0, 0, 2, 0, 0, rate=0.05)[7:14]
+
+    assert drop(half).current_mean == pytest.approx(4.0)
+
+
+def test_the_shortest_window_with_enough_scores_is_taken() -> None:
+    minutes = series(120, 1440 * 4, fall=lambda at: 0.8 if at >= 100 else 0.0)
+
+    short = drop_at(at_minute(120), minutes, BASELINE, SETTINGS)
+    thinned = [minute for minute in minutes if minute.minute.minute % 4 == 0]
+    long = drop_at(at_minute(120), thinned, BASELINE, SETTINGS)
+
+    assert short is not None
+    assert long is not None
+    assert (short.window_minutes, long.window_minutes) == (15, 60)
+    assert short.n == sum(minute.n for minute in minutes[105:])
+    assert long.n == sum(minute.n for minute in thinned[15:])
+
+
+def test_too_few_scores_are_no_verdict() -> None:
+    assert drop_at(at_minute(15), minutes_of(1, 0, 0, 0, 0), BASELINE, SETTINGS) is None
+    assert drop_at(at_minute(15) + timedelta(hours=2), minutes_of(9, 0, 0, 0, 0), BASELINE, SETTINGS) is None
+    assert drop_at(at_minute(15), minutes_of(9, 0, 0, 0, 0), replace(BASELINE, mean=0.0), SETTINGS) is None
+
+
+def test_the_minute_at_hand_is_not_in_the_window() -> None:
+    open_minute = [*minutes_of(0, 0, 0, 20, 0), scores_of(15, np.array([999, 0, 0, 0, 0]))]
+
+    assert drop(open_minute).percent == pytest.approx(0)
+
+
+def test_p_value_is_that_of_a_normal_mean() -> None:
+    minutes = minutes_of(0, 1, 0, 5, 0)  # mean 3.67, deviation 0.745, 90 scores
+    exact = replace(BASELINE, mean=11 / 3 + 2 * 0.7454 / np.sqrt(90), standard_error=0.0)
+
+    assert drop(minutes, exact).p_value == pytest.approx(0.02275, rel=0.01)
+    assert drop(minutes_of(0, 0, 0, 5, 0), replace(exact, mean=4.1)).p_value == 0
