@@ -189,6 +189,22 @@ def remove(
     ERR.print(f"[dim]its ledger rows stay until their TTL, {REQUEST_LEDGER.retention_days} days[/dim]")
 
 
+@tenants.command()
+def erase(
+    tenant: TenantArgument,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a tenant: delete its key and its content, and prove that nothing of it can be read.
+
+    Its KMS key is deleted in 7 days, the least that KMS takes, and cannot be used from now on.
+    """
+    from operator_cli.tenant_erase import run_erase  # noqa: PLC0415  # a second less for --help
+
+    run_erase(TenantId(tenant), connect_aws(), yes=yes, as_json=as_json)
+
+
 @tenants.command("list")
 def list_(*, as_json: JsonOption = False) -> None:
     """List all tenants."""

@@ -38,7 +38,7 @@ from llmplatform.process.thread import DaemonThread
 ResultT = TypeVar("ResultT")
 
 # It writes a traceback, with KMS's words in it, for each failure that is handled here.
-logging.getLogger("aws_encryption_sdk.key_providers.kms").setLevel(logging.CRITICAL)
+logging.getLogger("aws_encryption_sdk").setLevel(logging.CRITICAL)
 
 # Committing, and unsigned: a signature tells who sealed from who may only open, and here every process that
 # opens may seal too. ECDSA would be most of the cost.
@@ -77,11 +77,20 @@ class KeyUnavailable(TelemetryFault):
 
     code = "key_unavailable"
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the tenant's key cannot be used: {reason}")
+        self.reason = reason
+        """KMS's own name of it."""
+
 
 class KeyServiceFailed(TelemetryFault):
     """KMS did not answer or was overloaded; the same call may succeed later."""
 
     code = "key_service_failed"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"KMS failed: {reason}")
+        self.reason = reason
 
 
 class ContentTampered(TelemetryFault):
@@ -142,7 +151,7 @@ class ContentKeys:
         self._data_keys = LocalCryptoMaterialsCache(self._limits.entries)
         self._materials: dict[str, _MaterialsOfTenant] = {}
         self._arns: dict[str, tuple[str, float]] = {}
-        self._failures: dict[str, tuple[TelemetryFault, float]] = {}
+        self._failures: dict[str, tuple[KeyUnavailable | KeyServiceFailed, float]] = {}
         self._threads = [DaemonThread(f"content-keys-{number}") for number in range(THREADS)]
 
     async def seal(self, plaintext: bytes, *, kms_key: str, tenant_id: str, request_id: str) -> bytes:
@@ -175,7 +184,7 @@ class ContentKeys:
         """The result of `work` with the key's ARN; whatever fails becomes one of our three faults."""
         remembered = self._failures.get(kms_key)
         if remembered is not None and self._now() < remembered[1]:
-            raise type(remembered[0])(*remembered[0].args)
+            raise type(remembered[0])(remembered[0].reason)
         try:
             result = work(self._arn(kms_key))
         except (ClientError, BotoCoreError, GenerateKeyError) as error:
@@ -188,7 +197,7 @@ class ContentKeys:
         self._failures.pop(kms_key, None)
         return result
 
-    def _remember(self, kms_key: str, fault: TelemetryFault) -> None:
+    def _remember(self, kms_key: str, fault: KeyUnavailable | KeyServiceFailed) -> None:
         limits = self._limits
         gone = isinstance(fault, KeyUnavailable)
         for_s = limits.unavailable_for_s if gone else limits.failed_for_s
@@ -307,11 +316,11 @@ def _tenant_alone(context: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in context.items() if name == TENANT}
 
 
-def _fault_of(error: Exception) -> TelemetryFault:
+def _fault_of(error: Exception) -> KeyUnavailable | KeyServiceFailed | ContentTampered:
     answer = error.__cause__ if isinstance(error, GenerateKeyError) else error
     code = str(answer.response.get("Error", {}).get("Code")) if isinstance(answer, ClientError) else None
     if code in _UNAVAILABLE:
-        return KeyUnavailable(f"the tenant's key cannot be used: {code}")
+        return KeyUnavailable(code)
     if code in _TAMPERED:
         return ContentTampered(f"sealed content is not this key's: {code}")
-    return KeyServiceFailed(f"KMS failed: {code or type(error).__name__}")
+    return KeyServiceFailed(code or type(error).__name__)
