@@ -1,0 +1,90 @@
+"""A tenant with a key of its own, from its request to its erasure, with the gateway as a process."""
+
+import asyncio
+import base64
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.platform import TENANT, GatewayProcess, Laptop, running_laptop
+from llmplatform.aws.envelope import ContentKeys
+from llmplatform.ids import TenantId
+from llmplatform.samples import SampleEvent, decode_content, decode_sample, with_content
+from operator_cli.tenant_erase import run_erase
+from sandbox.emulator import CREDENTIALS, REGION
+from sandbox.engines.scripted import Script
+
+pytestmark = pytest.mark.xdist_group("platform")
+
+MODEL, CANARY = "scripted-bedrock", "canary-7d1f"
+
+
+async def ask(gateway: GatewayProcess, times: int) -> list[float]:
+    """Seconds that each request took."""
+    took = []
+    body = {"model": MODEL, "messages": [{"role": "user", "content": CANARY}], "stream": True}
+    async with gateway.http() as client:
+        for _ in range(times):
+            started = time.perf_counter()
+            answer = await client.post("/v1/chat/completions", json=body)
+            took.append(time.perf_counter() - started)
+            assert answer.status_code == 200
+            assert CANARY in answer.text
+    return took
+
+
+async def samples(laptop: Laptop, number: int) -> list[SampleEvent]:
+    """The stream's events, waited for."""
+    async with asyncio.timeout(20):
+        while len(data := await laptop.samples()) < number:  # noqa: ASYNC110  # another process puts them
+            await asyncio.sleep(0.2)
+    assert CANARY not in b"".join(data).decode()
+    return [decode_sample(one) for one in data]
+
+
+async def test_a_key_protects_what_was_said_until_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_laptop(tmp_path, kms_key="alias/acme", log_content=True) as laptop:
+        laptop.runtime.scripts[MODEL] = Script(text=CANARY, interval_ms=1)
+        kms = laptop.boto3("kms")
+        arn = kms.create_key()["KeyMetadata"]["Arn"]
+        kms.create_alias(AliasName="alias/acme", TargetKeyId=arn)
+        async with laptop.gateway() as gateway:
+            await ask(gateway, 5)
+            events = await samples(laptop, 5)
+            keys = ContentKeys(region=REGION, endpoint_url=laptop.aws.url, credentials=CREDENTIALS)
+            for event in events:
+                assert event.enc is not None
+                assert event.enc.kms_key == arn
+                text = await keys.open(
+                    base64.b64decode(event.enc.ciphertext),
+                    kms_key=arn,
+                    tenant_id=TENANT,
+                    request_id=event.request_id,
+                )
+                opened = with_content(event, decode_content(text))
+                assert (opened.prompt, opened.completion) == (f"user: {CANARY}", CANARY)
+            keys.close()
+            for name, value in laptop.aws.environment().items():
+                monkeypatch.setenv(name, value)
+            await asyncio.to_thread(run_erase, TenantId(TENANT), REGION, yes=True, as_json=True, settle_s=0.0)
+            facts = json.loads(capsys.readouterr().out)
+            assert facts["proven"]
+            assert facts["proof"]["opened_before"] == 5
+            assert facts["proof"]["refused_now"] == {"KMSInvalidStateException": 5}
+            assert facts["stream"] == {"looked_at": 5, "to_the_end": True, "under_key": 5, "readable": 0}
+            assert facts["content_log_events"] == 0
+        kms.close()
+
+
+async def test_a_key_that_is_missing_costs_a_tenant_nothing_but_the_content(tmp_path: Path) -> None:
+    async with running_laptop(tmp_path, kms_key="alias/not-made-yet") as laptop, laptop.gateway() as gateway:
+        laptop.runtime.scripts[MODEL] = Script(text=CANARY, interval_ms=1)
+        took = await ask(gateway, 20)
+        assert sorted(took)[10] < 0.5
+        events = await samples(laptop, 20)
+        assert {event.content_withheld for event in events} == {"key_unavailable"}
+        assert CANARY not in gateway.child.log_file.read_text()
