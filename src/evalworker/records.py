@@ -16,6 +16,11 @@ class StreamRecord:
     """When the stream took it in, approximately; aware, UTC."""
     data: bytes = field(repr=False)
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Shard and sequence number: where in the stream it is."""
+        return self.shard_id, self.sequence_number
+
 
 class RecordProcessor(Protocol):
     """Evaluates records; knows nothing of who feeds it."""
@@ -25,4 +30,8 @@ class RecordProcessor(Protocol):
 
         Never raises but for cancellation. A record that is brought twice has one result all the same.
         """
+        ...
+
+    def give_up(self, records: Sequence[StreamRecord]) -> None:
+        """Take it that these will not be brought here again: another worker may get them."""
         ...

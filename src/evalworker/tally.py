@@ -1,4 +1,4 @@
-"""What became of every record that was read: no record is lost from the count. Pure.
+"""What became of every record that was read: none is lost from the count. Pure.
 
 read = scored + known + skipped + parked + pending, at any time; a record is counted as read once, however
 often it is brought.
@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from evalworker.ends import End, Judged, Parked, Skipped, Unfinished
 from evalworker.intake import ParkReason, SkipReason
 from evalworker.records import StreamRecord
+from llmplatform import eval_heartbeat as heartbeat
+from llmplatform.eval_heartbeat import Activity
 
 Place = tuple[str, str]
 """Shard and sequence number."""
@@ -28,41 +31,51 @@ class Tally:
     parked: Counter[ParkReason] = field(default_factory=Counter)
     unfinished: int = 0
     """Times that a record had to be brought again."""
+    activity: Activity = field(default_factory=Activity)
+    """The same by tenant: what last happened, and when."""
     _pending: dict[Place, datetime] = field(default_factory=dict)
+    _scored_here: set[Place] = field(default_factory=set)
 
     def begin(self, records: Iterable[StreamRecord]) -> None:
         """Count those that are new here."""
         for record in records:
-            place = (record.shard_id, record.sequence_number)
-            if place not in self._pending:
-                self._pending[place] = record.arrived_at
+            if record.place not in self._pending:
+                self._pending[record.place] = record.arrived_at
                 self.read += 1
 
-    def scored_new(self, record: StreamRecord) -> None:
-        """Count a result of our own."""
-        self.scored += self._done(record)
+    def claim(self, record: StreamRecord) -> None:
+        """Its result is one that this worker stored: it will count as scored, not as known."""
+        self._scored_here.add(record.place)
 
-    def scored_before(self, record: StreamRecord) -> None:
-        """Count a result that was there."""
-        self.known += self._done(record)
-
-    def skip(self, record: StreamRecord, reason: SkipReason) -> None:
-        """Count a sample that is not judged."""
-        self.skipped[reason] += self._done(record)
-
-    def park(self, record: StreamRecord, reason: ParkReason) -> None:
-        """Count a record that was put aside."""
-        self.parked[reason] += self._done(record)
-
-    def bring_again(self, record: StreamRecord) -> None:
-        """Count an attempt that came to nothing; the record stays pending."""
-        del record
-        self.unfinished += 1
+    def settle(self, record: StreamRecord, end: End, *, tenant_id: str | None, at: datetime) -> None:
+        """Count a record by what became of it; its tenant is None where it is not a known one."""
+        place = record.place
+        match end:
+            case Unfinished():
+                self.unfinished += 1
+                self._note(tenant_id, heartbeat.UNFINISHED, at)
+                return
+            case Judged() if place in self._scored_here:
+                self.scored += 1
+                self._note(tenant_id, heartbeat.SCORED, at)
+            case Judged():
+                self.known += 1
+                self._note(tenant_id, heartbeat.SCORED, at)
+            case Skipped(reason):
+                self.skipped[reason] += 1
+                self._note(tenant_id, heartbeat.SKIPPED, at, reason)
+            case Parked(reason):
+                self.parked[reason] += 1
+                self._note(tenant_id, heartbeat.PARKED, at, reason)
+        del self._pending[place]
+        self._scored_here.discard(place)
 
     def forget(self, records: Iterable[StreamRecord]) -> None:
-        """Give back what this worker will not finish: another one reads it from its checkpoint."""
+        """Give back what this worker will not finish: who gets it next counts it."""
         for record in records:
-            self.read -= self._done(record)
+            self._scored_here.discard(record.place)
+            if self._pending.pop(record.place, None) is not None:
+                self.read -= 1
 
     @property
     def pending(self) -> int:
@@ -83,6 +96,7 @@ class Tally:
             "parked": self.parked.total(),
         }
 
-    def _done(self, record: StreamRecord) -> int:
-        """1 the first time that a pending record is done."""
-        return int(self._pending.pop((record.shard_id, record.sequence_number), None) is not None)
+    def _note(self, tenant_id: str | None, what: str, at: datetime, reason: str | None = None) -> None:
+        if tenant_id is not None:
+            self.activity.note(tenant_id, heartbeat.READ, at)
+            self.activity.note(tenant_id, what, at, reason=reason)

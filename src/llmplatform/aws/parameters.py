@@ -87,6 +87,10 @@ class PolicySource(Protocol):
         """The policy of a tenant by its id, from memory: for work on its behalf, without its key."""
         ...
 
+    def policies(self) -> tuple[TenantPolicy, ...]:
+        """Every tenant's policy, from memory: for jobs that go through all of them."""
+        ...
+
     def sampling_factor(self, now: datetime) -> float:
         """The smallest live sampling brake, 1 when there is none."""
         ...
@@ -146,6 +150,10 @@ class InMemoryPolicySource:
     def policy_of(self, tenant_id: str) -> TenantPolicy | None:
         """See PolicySource."""
         return _policy_in(self._tenants, tenant_id)
+
+    def policies(self) -> tuple[TenantPolicy, ...]:
+        """See PolicySource."""
+        return tuple(tenant.policy for tenant in self._tenants.values())
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""
@@ -208,6 +216,10 @@ class ParameterPolicySource:
     def policy_of(self, tenant_id: str) -> TenantPolicy | None:
         """See PolicySource."""
         return _policy_in(self._copy.tenants, tenant_id)
+
+    def policies(self) -> tuple[TenantPolicy, ...]:
+        """See PolicySource."""
+        return tuple(tenant.policy for tenant in self._copy.tenants.values())
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from llmplatform.emf import encode_figures
 from llmplatform.metrics import PIPELINE, SINK_DROPPED, SINK_PENDING
@@ -11,7 +12,7 @@ from llmplatform.sinks import Sink
 class SinkFigures:
     """Figures of some sinks, drops since the last look."""
 
-    def __init__(self, sinks: "Iterable[Sink[object]]") -> None:
+    def __init__(self, sinks: Iterable[Sink[Any]]) -> None:
         self._sinks = tuple(sinks)
         self._reported_drops: dict[str, int] = {}
 

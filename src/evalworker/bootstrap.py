@@ -1,0 +1,218 @@
+"""The only room that knows real clients: puts the worker together from its settings."""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from evalworker.bertscore.scorer import BertScorer
+from evalworker.bertscore.scoring import BertScoring
+from evalworker.brake import LAG, BrakeRule
+from evalworker.feeds.kinesis import KinesisFeed
+from evalworker.judging.bedrock import BedrockJudge, CallPolicy
+from evalworker.judging.budget import Budget
+from evalworker.judging.judge import JudgeConfig
+from evalworker.judging.models import load_judge_models
+from evalworker.judging.rubric import load_rubric
+from evalworker.loop import Evaluator
+from evalworker.publishing import ScoreLines
+from evalworker.reporting import Reporter
+from evalworker.sealing import Sealing
+from evalworker.settings import EnvironmentSettings, EvalSettings
+from evalworker.stores.history import HistoryWriter
+from evalworker.stores.objects import Objects
+from evalworker.stores.parked import ParkedRecords
+from evalworker.stores.results import CALLS_IN_FLIGHT, Results
+from llmplatform.aws.buckets import bucket_name
+from llmplatform.aws.dynamodb import DynamoDb
+from llmplatform.aws.envelope import ContentKeys
+from llmplatform.aws.ledger_sink import LedgerSink
+from llmplatform.aws.parameters import ParameterPolicySource
+from llmplatform.aws.sampling_brake import BrakeParameter
+from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
+from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_HISTORY, EVAL_STREAM
+from llmplatform.clock import Clock, SystemClock
+from llmplatform.eval_heartbeat import Heartbeat, encode_heartbeat
+from llmplatform.prices import load_prices
+from llmplatform.process.lines import AgentLineSink, FileLineSink
+from llmplatform.process.sink_figures import SinkFigures
+from llmplatform.sinks import Sink
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S: Final = 4.0
+"""How long rows and metrics may be delivered after the last batch."""
+DYNAMODB_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker, put together and not yet fed."""
+
+    evaluator: Evaluator
+    judge: BedrockJudge
+    feed: KinesisFeed
+    reporter: Reporter
+    scores: ScoreLines
+    sinks: Sequence[Sink[Any]]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume the stream until `stop` is set, reporting meanwhile."""
+        reporting = asyncio.create_task(self.reporter.run(), name="reporting")
+        try:
+            await self.feed.run(stop)
+        finally:
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+            self.reporter.report()
+
+    async def delivered(self, *, within_s: float) -> None:
+        """Wait until rows and metrics so far are delivered, at most so long; the sinks go on."""
+        self.scores.flush()
+        self.reporter.report()
+        try:
+            async with asyncio.timeout(within_s):
+                while any(sink.counts.pending for sink in self.sinks):  # noqa: ASYNC110  # a sink tells nobody
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            logger.warning("not all rows and metrics were delivered in time")
+
+
+@asynccontextmanager
+async def assembled(settings: EvalSettings, environment: EnvironmentSettings) -> AsyncIterator[Worker]:
+    """The worker on the clients that its environment names; flushed and closed when the block ends.
+
+    Raises ConfigFault. A service that does not answer stops nothing here: records wait for it.
+    """
+    clock = SystemClock()
+    region = environment.aws_region
+    config = JudgeConfig(
+        load_judge_models(settings.judges).named(settings.judge), load_rubric(settings.rubric)
+    )
+    prices = load_prices(environment.llm_platform_prices)
+    async with AsyncExitStack() as stack:
+        session = aws_session(region)
+        credentials = await stack.enter_async_context(await CredentialSource.of(session))
+        policies = await stack.enter_async_context(
+            ParameterPolicySource(lambda: session.client("ssm"), clock, refresh_s=settings.policy_refresh_s)
+        )
+        bedrock = await stack.enter_async_context(
+            SignedHttp(
+                service="bedrock",
+                url=endpoint_url("bedrock-runtime", region, os.environ),
+                region=region,
+                credentials=credentials.current,
+                clock=clock,
+                connections=settings.judge_in_flight,
+                timeout_s=settings.judge_timeout_s,
+            )
+        )
+        dynamodb = DynamoDb(
+            await stack.enter_async_context(
+                SignedHttp(
+                    service="dynamodb",
+                    url=endpoint_url("dynamodb", region, os.environ),
+                    region=region,
+                    credentials=credentials.current,
+                    clock=clock,
+                    connections=2 * CALLS_IN_FLIGHT,
+                    timeout_s=DYNAMODB_TIMEOUT_S,
+                )
+            )
+        )
+        agent = environment.aws_emf_agent_endpoint
+        lines = AgentLineSink(agent) if agent else FileLineSink()
+        ledger = LedgerSink(
+            url=endpoint_url("dynamodb", region, os.environ),
+            region=region,
+            credentials=credentials.current,
+            clock=clock,
+        )
+        for sink in (
+            ledger,
+            lines,
+        ):  # left in the reverse order: the line sink carries the other's last counts
+            await sink.start()
+            stack.push_async_callback(sink.flush, FLUSH_S / 2)
+        bucket = settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
+        objects = Objects(await stack.enter_async_context(session.client("s3")), bucket)
+        keys = ContentKeys(region=region, clock=clock)
+        stack.callback(keys.close)
+        judge = BedrockJudge(
+            config,
+            bedrock,
+            ledger=ledger,
+            prices=prices,
+            region=region,
+            clock=clock,
+            random=random.random,
+            random_bytes=secrets.token_bytes,
+            policy=CallPolicy(concurrency=settings.judge_in_flight),
+        )
+        scores = ScoreLines(lines)
+        budget = Budget(dynamodb, clock)
+        stack.push_async_callback(budget.flush)
+        evaluator = Evaluator(
+            policies=policies,
+            judge=judge,
+            budget=budget,
+            daily_budget_usd=settings.daily_budget_usd,
+            bertscoring=_bertscoring(settings, stack),
+            sealing=Sealing(keys),
+            results=Results(dynamodb),
+            history=HistoryWriter(objects),
+            parked=ParkedRecords(objects),
+            lines=scores,
+            clock=clock,
+        )
+        writer = f"{socket.gethostname()}/{os.getpid()}"
+        feed = _feed(evaluator, settings, region, clock)
+
+        async def beat(heartbeat: Heartbeat) -> None:
+            item = encode_heartbeat(heartbeat)
+            await dynamodb.call("PutItem", {"TableName": EVAL_DETECTOR.name, "Item": item})
+
+        reporter = Reporter(
+            writer=writer,
+            tally=evaluator.tally,
+            feed=lambda: feed.figures,
+            judge=judge,
+            policy_age_s=lambda: policies.age_s,
+            scores=scores,
+            sinks=SinkFigures((ledger, lines)),
+            lines=lines,
+            brake=BrakeParameter(await stack.enter_async_context(session.client("ssm")), LAG),
+            rule=BrakeRule(settings.brake_over_s, settings.ease_under_s),
+            beat=beat,
+            write_spending=budget.flush,
+            clock=clock,
+        )
+        yield Worker(evaluator, judge, feed, reporter, scores, (ledger, lines))
+
+
+def _feed(evaluator: Evaluator, settings: EvalSettings, region: str, clock: Clock) -> KinesisFeed:
+    return KinesisFeed(
+        evaluator,
+        stream=EVAL_STREAM.name,
+        application_name=settings.application_name,
+        region=region,
+        clock=clock,
+        max_batch=settings.batch_records,
+        grace_s=settings.stop_grace_s,
+    )
+
+
+def _bertscoring(settings: EvalSettings, stack: AsyncExitStack) -> BertScoring | None:
+    if not settings.bertscore:
+        return None
+    scoring = BertScoring(BertScorer.load())
+    stack.callback(scoring.close)
+    return scoring

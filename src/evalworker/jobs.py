@@ -1,0 +1,95 @@
+"""The worker's jobs beside the stream: looking for falling scores each minute, tidying up the history."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import date
+
+from evalworker.drift.job import DriftReport, run_once
+from evalworker.drift.settings import DriftSettings
+from evalworker.drift.store import DriftStore
+from evalworker.drift.traffic import TrafficReader
+from evalworker.settings import EnvironmentSettings, EvalSettings
+from evalworker.stores.compaction import MIN_AGE, Replaced, compact
+from evalworker.stores.objects import Objects
+from llmplatform.aws.buckets import bucket_name
+from llmplatform.aws.eval_reader import EvalReader
+from llmplatform.aws.parameters import ParameterPolicySource
+from llmplatform.aws.sessions import aws_session
+from llmplatform.aws.tables import EVAL_HISTORY
+from llmplatform.clock import SystemClock
+from llmplatform.process.lines import AgentLineSink, FileLineSink
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 4.0
+
+
+async def watch_drift(
+    environment: EnvironmentSettings, stop: asyncio.Event, *, every_s: float, once: bool, rebuild: bool
+) -> bool:
+    """Look for falling scores every `every_s` until `stop` is set; tells whether the last look saw all."""
+    clock = SystemClock()
+    session = aws_session(environment.aws_region)
+    agent = environment.aws_emf_agent_endpoint
+    lines = AgentLineSink(agent) if agent else FileLineSink()
+    settings = DriftSettings()
+    async with (
+        session.client("dynamodb") as dynamodb,
+        ParameterPolicySource(lambda: session.client("ssm"), clock) as policies,
+    ):
+        await lines.start()
+        store = DriftStore(dynamodb, EvalReader(dynamodb, clock))
+        traffic = TrafficReader(dynamodb)
+        try:
+            while True:
+                started_ns = clock.monotonic_ns()
+                report = await run_once(
+                    store,
+                    traffic,
+                    policies.policies(),
+                    lines,
+                    now=clock.now(),
+                    settings=settings,
+                    rebuild=rebuild,
+                )
+                took_s = (clock.monotonic_ns() - started_ns) / 1e9
+                _tell(report, took_s)
+                rebuild = False
+                if once or await _stopped(stop, within_s=max(every_s - took_s, 0)):
+                    return report.complete
+        finally:
+            await lines.flush(FLUSH_S)
+
+
+async def compact_history(
+    settings: EvalSettings,
+    environment: EnvironmentSettings,
+    first: date,
+    last: date,
+    progress: Callable[[Replaced], None],
+) -> None:
+    """Compact the days from `first` to `last`, both included. Raises StoreUnavailable."""
+    session = aws_session(environment.aws_region)
+    async with session.client("s3") as s3:
+        objects = Objects(s3, settings.history_bucket or await bucket_name(session, EVAL_HISTORY))
+        await compact(objects, first, last, written_before=SystemClock().now() - MIN_AGE, progress=progress)
+
+
+def _tell(report: DriftReport, took_s: float) -> None:
+    failed = [tenant.tenant_id for tenant in report.tenants if tenant.outcome == "failed"]
+    logger.info(
+        "looked for falling scores",
+        extra={"tenants": len(report.tenants), "series": report.series, "seconds": round(took_s, 3)},
+    )
+    if failed:
+        logger.error("tenants that could not be looked at: %s", ", ".join(failed))
+
+
+async def _stopped(stop: asyncio.Event, *, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
