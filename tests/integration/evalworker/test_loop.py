@@ -1,0 +1,110 @@
+"""The story of a batch over real stores: what is judged, what is not, and that each is counted once."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from harness.evaluation import Account, record, running_account, sample, verdict
+from llmplatform.evaluations import EvalContent
+from llmplatform.testing import make_policy
+
+pytestmark = pytest.mark.xdist_group("evalworker")
+
+
+@pytest_asyncio.fixture
+async def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Account]:
+    async with running_account(tmp_path, monkeypatch) as running:
+        yield running
+
+
+async def test_a_sample_is_judged_stored_and_paid_for(account: Account) -> None:
+    account.judge(verdict(4, absence_of_hallucination=2))
+    async with account.worker() as worker:
+        assert await worker.evaluator.process([record(sample())]) == frozenset()
+        assert worker.evaluator.tally.by_result() == {
+            "read": 1,
+            "scored": 1,
+            "known": 0,
+            "skipped": 0,
+            "parked": 0,
+        }
+    (result,) = await account.results()
+    assert result.scores["absence_of_hallucination"] == 2
+    assert result.scores["relevance"] == 4
+    assert result.weight == 2
+    assert result.judge_cost_usd == Decimal("0.0015")
+    assert isinstance(result.content, EvalContent)
+    assert "330 metres" in result.content.completion
+    assert result.content.reasons["relevance"].startswith("CANARY-REASON")
+    (row,) = await account.judge_rows()
+    assert row.tenant_id == "acme"
+    assert row.trace_id == sample().trace_id.replace("-", "")
+    assert row.usage.input_tokens == 1_000
+    (key,) = await account.objects("history/")
+    assert "/tenant=acme/model=small/" in key
+
+
+async def test_what_is_brought_again_has_one_result_and_one_verdict(account: Account) -> None:
+    event = sample()
+    async with account.worker() as worker:
+        for _ in range(3):
+            assert await worker.evaluator.process([record(event), record(event, 2)]) == frozenset()
+        tally = worker.evaluator.tally
+        assert (tally.read, tally.scored, tally.known) == (6, 1, 5)
+    async with account.worker() as another:
+        await another.evaluator.process([record(event)])
+        assert (another.evaluator.tally.scored, another.evaluator.tally.known) == (0, 1)
+    assert len(await account.results()) == 1
+    assert len(await account.judge_rows()) == 1
+
+
+async def test_every_record_is_read_and_comes_to_one_end(account: Account) -> None:
+    await account.add(make_policy("silent", content_mode="hash_only"))
+    await account.add(make_policy("poor", judge_daily_budget_usd=Decimal(0)))
+    events = [
+        sample(1),
+        sample(2, tenant_id="silent", prompt=None, completion=None, content_withheld="hash_only"),
+        sample(3, tenant_id="poor"),
+        sample(4, tenant_id="nobody"),
+        sample(5, outcome="client_cancelled"),
+        sample(6, completion=""),
+        b'{"schema_version": 1, "prompt": "CANARY-POISON"',
+        b'{"schema_version": 99}',
+    ]
+    async with account.worker() as worker:
+        records = [record(event, number) for number, event in enumerate(events)]
+        assert await worker.evaluator.process(records) == frozenset()
+        tally = worker.evaluator.tally
+    assert dict(tally.skipped) == {
+        "hash_only": 1,
+        "budget": 1,
+        "no_tenant": 1,
+        "not_completed": 1,
+        "no_answer": 1,
+    }
+    assert dict(tally.parked) == {"undecodable": 2}
+    assert tally.read == tally.scored + tally.known + tally.skipped.total() + tally.parked.total() == 8
+    assert tally.pending == 0
+    parked = await account.objects("parked/")
+    assert len(parked) == 2
+    assert b"CANARY-POISON" not in b"".join(parked.values())
+
+
+async def test_an_opt_out_is_heeded_for_samples_on_their_way(account: Account) -> None:
+    await account.add(make_policy("acme", content_mode="hash_only"))
+    async with account.worker() as worker:
+        await worker.evaluator.process([record(sample())])
+        assert dict(worker.evaluator.tally.skipped) == {"hash_only": 1}
+    assert b"CANARY" not in await account.everything()
+
+
+async def test_without_a_judge_records_wait_and_are_judged_later(account: Account) -> None:
+    async with account.worker() as worker:
+        url = account.runtime.url
+        del url
+        await account.aws.kill()
+        assert len(await worker.evaluator.process([record(sample())])) == 1
+        assert worker.evaluator.tally.pending == 1
