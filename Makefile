@@ -16,7 +16,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: up
-up: env ## Start the sandbox and the gateway, print how to talk to them, stop on Ctrl-C
+up: env ## Start the sandbox, the gateway and evaluation, print how to talk to them, stop on Ctrl-C
 	@$(BIN)/llm-platform up
 
 .PHONY: test
@@ -45,7 +45,7 @@ lock: ## Resolve the dependencies again
 
 .PHONY: env env-dev
 env: $(VENV)/.sandbox $(VENV)/.emulator ## Make the environment for `make up`
-env-dev: env $(VENV)/.dev ## Make the environment for tests and checks
+env-dev: env $(VENV)/.dev $(VENV)/.kinesis-local ## Make the environment for tests and checks
 
 $(UV): requirements/uv.txt
 	@echo "environment: creating $(VENV) with $$($(PYTHON) --version)"
@@ -76,4 +76,9 @@ $(VENV)/.litellm: $(UV) requirements/litellm.txt
 $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
 	@echo "environment: installing the tools for tests and checks"
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes --requirement requirements/dev.txt $(BRIEFLY)
+	@touch $@
+
+$(VENV)/.kinesis-local: $(VENV)/.dev scripts/fetch-kinesis-local
+	@echo "environment: fetching kinesis-local, for the tests that split and merge shards"
+	@scripts/fetch-kinesis-local
 	@touch $@

@@ -16,8 +16,9 @@ from gateway.sinks.kinesis import StreamRecord
 from llmplatform import emf
 from llmplatform.clock import Clock
 from llmplatform.invocation import InvocationContent, InvocationRecord
-from llmplatform.metrics import PIPELINE, SINK_DROPPED, SINK_PENDING, TELEMETRY_FAULTS
+from llmplatform.metrics import PIPELINE, TELEMETRY_FAULTS
 from llmplatform.policy import TenantPolicy
+from llmplatform.process.sink_figures import SinkFigures
 from llmplatform.redaction import describe_fault
 from llmplatform.samples import UnsealedSample, encode_sample, unsealed_sample
 from llmplatform.sinks import Sink, SinkCounts
@@ -68,7 +69,7 @@ class Emission:
         self._health = health
         self._report_every_s = report_every_s
         self._reporter: asyncio.Task[None] | None = None
-        self._reported_drops: dict[str, int] = {}
+        self._sink_figures = SinkFigures((sinks.lines, *self._others))
         self._reported_faults = 0
         self.faults = 0
         """Signals that could not be made from a record."""
@@ -153,11 +154,8 @@ class Emission:
         """One line a sink and one of the process itself."""
         now = self._clock.now()
         try:
-            for name, counts in self.counts().items():
-                dropped = counts.dropped - self._reported_drops.get(name, 0)
-                values = {SINK_DROPPED.name: dropped, SINK_PENDING.name: counts.pending}
-                self._sinks.lines.accept(emf.encode_figures(now, PIPELINE, {"sink": name}, values))
-                self._reported_drops[name] = counts.dropped
+            for line in self._sink_figures.lines(now):
+                self._sinks.lines.accept(line)
             faults = self.faults - self._reported_faults
             self._reported_faults = self.faults
             own = ({"component": COMPONENT}, {TELEMETRY_FAULTS.name: faults})
