@@ -20,11 +20,11 @@ def at_minute(index: int) -> datetime:
     return BEGIN + timedelta(minutes=index)
 
 
-def chances(fall: float) -> npt.NDArray[np.float64]:
+def chances(fall: float | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Chances of the scores 1 to 5 when their mean is `fall` points lower; a rise is a negative fall."""
-    bad = fall / float((GOOD - BAD) @ SCORES)
+    bad = (np.asarray(fall) / float((GOOD - BAD) @ SCORES))[..., None]
     mixed = np.maximum((1 - bad) * GOOD + bad * BAD, 0.0)
-    return np.asarray(mixed / mixed.sum())
+    return np.asarray(mixed / mixed.sum(axis=-1, keepdims=True))
 
 
 def scores_of(index: int, counts: npt.NDArray[np.int64], rate: float = 0.05) -> MinuteScores:
@@ -44,8 +44,6 @@ def series(
 ) -> list[MinuteScores]:
     """Minutes of a series of `per_day` scores a day that are `fall(index)` points worse than normal."""
     rng = np.random.default_rng(seed)
-    volumes = rng.poisson(per_day / DAY, minutes)
-    return [
-        scores_of(index, rng.multinomial(volume, chances(fall(index))))
-        for index, volume in enumerate(volumes)
-    ]
+    falls = np.array([fall(index) for index in range(minutes)])
+    counts = rng.multinomial(rng.poisson(per_day / DAY, minutes), chances(falls))
+    return [scores_of(index, of_minute) for index, of_minute in enumerate(counts)]

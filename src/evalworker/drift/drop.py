@@ -19,9 +19,10 @@ class DropSettings:
     """What is compared, and from where on it counts."""
 
     threshold_percent: float = 15.0
-    windows_minutes: tuple[int, ...] = (15, 60)
+    windows_minutes: tuple[int, ...] = (15, 60, 240, 1440)
     """The first of these that holds enough scores is the current window."""
-    min_samples: int = 30
+    min_samples: int = 100
+    """With 30, the simulation's rough traffic breaches by chance up to fifty times in a tenant-month."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def replayed(
 ) -> tuple[DetectorState, list[Event]]:
     """The state after `minutes`, which are later than `state.as_of` and rise, and the events among them.
 
-    `hours` reach back from the first minute by the baseline's days and gap, and up to the last minute; of
+    `hours` reach from the baseline's days and longest gap before the first minute up to the last one; of
     each, a minute uses only what its baseline may hold. Raises ValueError for minutes out of order.
     """
     events: list[Event] = []

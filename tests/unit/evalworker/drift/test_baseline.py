@@ -60,10 +60,10 @@ def test_a_baseline_is_the_mean_of_a_week_with_its_error() -> None:
     assert baseline.dispersion == pytest.approx(1, abs=0.02)
 
 
-def test_neither_the_current_hour_nor_the_one_before_nor_anything_older_counts() -> None:
+def test_neither_the_last_day_nor_anything_older_than_a_week_before_it_counts() -> None:
     minutes = series(10 * DAY, 2000)
     moment = at_minute(9 * DAY + 30)
-    first, last = moment - timedelta(days=7, hours=1, minutes=30), moment - timedelta(hours=1, minutes=30)
+    first, last = moment - timedelta(days=8, minutes=30), moment - timedelta(days=1, minutes=30)
     spoiled = [
         minute
         if first <= minute.minute < last
@@ -73,6 +73,15 @@ def test_neither_the_current_hour_nor_the_one_before_nor_anything_older_counts()
 
     assert found(spoiled, moment) == found(minutes, moment)
     assert found(spoiled, moment + HOUR) != found(minutes, moment + HOUR)
+
+
+def test_a_young_series_goes_without_the_last_hour_alone() -> None:
+    minutes = series(2 * DAY, 2000)
+
+    young = found(minutes, at_minute(26 * 60))
+
+    assert young.n == sum(minute.n for minute in minutes[: 25 * 60])
+    assert found(minutes, at_minute(2 * DAY)).n == sum(minute.n for minute in minutes[:DAY])
 
 
 def test_a_baseline_is_the_same_for_all_minutes_of_an_hour() -> None:

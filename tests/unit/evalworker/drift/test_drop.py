@@ -6,10 +6,11 @@ import pytest
 
 from evalworker.drift.baseline import Baseline
 from evalworker.drift.drop import Drop, DropSettings, drop_at
-from harness.score_series import at_minute, scores_of, series
+from harness.score_series import DAY, at_minute, scores_of, series
 from llmplatform.eval_series import MinuteScores
 
 SETTINGS = DropSettings()
+FEW = DropSettings(min_samples=30)
 BASELINE = Baseline(n=14_000, mean=4.0, binned_mean=4.0, standard_error=0.01, swing=0.0, dispersion=1.0)
 
 
@@ -19,7 +20,7 @@ def minutes_of(*counts: int, times: int = 1, rate: float = 0.05) -> list[MinuteS
 
 
 def drop(minutes: list[MinuteScores], baseline: Baseline = BASELINE) -> Drop:
-    found = drop_at(at_minute(15), minutes, baseline, SETTINGS)
+    found = drop_at(at_minute(15), minutes, baseline, FEW)
     assert found is not None
     return found
 
@@ -61,24 +62,26 @@ def test_means_are_weighted_by_what_scores_stand_for() -> None:
     assert drop(half).current_mean == pytest.approx(4.0)
 
 
-def test_the_shortest_window_with_enough_scores_is_taken() -> None:
-    minutes = series(120, 1440 * 4, fall=lambda at: 0.8 if at >= 100 else 0.0)
+@pytest.mark.parametrize(
+    ("per_minute", "window"), [(20, 15), (3, 60), (0.8, 240), (0.2, 1440)], ids=str
+)
+def test_the_shortest_window_with_enough_scores_is_taken(per_minute: float, window: int) -> None:
+    minutes = series(DAY, DAY * per_minute)
 
-    short = drop_at(at_minute(120), minutes, BASELINE, SETTINGS)
-    thinned = [minute for minute in minutes if minute.minute.minute % 4 == 0]
-    long = drop_at(at_minute(120), thinned, BASELINE, SETTINGS)
+    found = drop_at(at_minute(DAY), minutes, BASELINE, SETTINGS)
 
-    assert short is not None
-    assert long is not None
-    assert (short.window_minutes, long.window_minutes) == (15, 60)
-    assert short.n == sum(minute.n for minute in minutes[105:])
-    assert long.n == sum(minute.n for minute in thinned[15:])
+    assert found is not None
+    assert found.window_minutes == window
+    assert found.n == sum(minute.n for minute in minutes[-window:]) >= SETTINGS.min_samples
 
 
 def test_too_few_scores_are_no_verdict() -> None:
-    assert drop_at(at_minute(15), minutes_of(1, 0, 0, 0, 0), BASELINE, SETTINGS) is None
-    assert drop_at(at_minute(15) + timedelta(hours=2), minutes_of(9, 0, 0, 0, 0), BASELINE, SETTINGS) is None
-    assert drop_at(at_minute(15), minutes_of(9, 0, 0, 0, 0), replace(BASELINE, mean=0.0), SETTINGS) is None
+    few, enough = minutes_of(6, 0, 0, 0, 0), minutes_of(7, 0, 0, 0, 0)
+
+    assert drop_at(at_minute(15), few, BASELINE, SETTINGS) is None
+    assert drop_at(at_minute(15), enough, BASELINE, SETTINGS) is not None
+    assert drop_at(at_minute(15) + timedelta(days=1), enough, BASELINE, SETTINGS) is None
+    assert drop_at(at_minute(15), enough, replace(BASELINE, mean=0.0), SETTINGS) is None
 
 
 def test_the_minute_at_hand_is_not_in_the_window() -> None:
