@@ -202,14 +202,14 @@ class Percent15(Windows):
 
 
 class ShippedDrop:
-    """The 15 % rule as shipped: the shortest window that holds enough scores, each minute anew."""
+    """The 15 % rule as shipped: the last hundred scores and at least 15 minutes, each minute anew."""
 
     name = "15 % rule as shipped (`drop.py`)"
 
     def __init__(self, series: int) -> None:
         self.settings = DropSettings()
         self._n, self._total = np.zeros((2, series))
-        self._recent = np.zeros((2, self.settings.windows_minutes[-1], series))
+        self._recent = np.zeros((2, self.settings.max_minutes, series))
         self._low = np.zeros(series, dtype=bool)
 
     def learn(self, counts: npt.NDArray[np.int64]) -> None:
@@ -222,13 +222,15 @@ class ShippedDrop:
         self._recent = both[:, -self._recent.shape[1] :]
         summed = np.concatenate([np.zeros_like(both[:, :1]), both.cumsum(axis=1)], axis=1)
         rings = np.zeros(counts.shape[:2], dtype=bool)
-        for minute in range(len(counts)):
-            end = self._recent.shape[1] + minute + 1
-            low = np.zeros_like(self._low)
-            for window in reversed(self.settings.windows_minutes):
-                n, total = summed[:, end] - summed[:, end - window]
-                enough = n >= self.settings.min_samples
-                low = np.where(enough, total < limit * n, low)
-            rings[minute] = low & ~self._low
-            self._low = low
-        return rings
+        ends = self._recent.shape[1] + 1 + np.arange(len(counts))
+        for at in range(counts.shape[1]):
+            n, total = summed[:, :, at]
+            filled = np.searchsorted(n, n[ends] - self.settings.min_samples, side="right") - 1
+            start = np.minimum(filled, ends - self.settings.min_minutes)
+            enough = start >= ends - self.settings.max_minutes
+            start = np.maximum(start, 0)
+            below = total[ends] - total[start] < limit[at] * (n[ends] - n[start])
+            rings[:, at] = enough & below
+        low = np.concatenate([self._low[None], rings])
+        self._low = low[-1]
+        return low[1:] & ~low[:-1]

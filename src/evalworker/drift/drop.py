@@ -2,9 +2,11 @@
 
 A verdict by the size of the drop alone: a hundred times as many scores with the same means give the same
 verdict. Whether chance alone could have done it is said beside it and changes nothing. It is a plain
-comparison, made each minute anew, without a rate of false alarms; `detector.py` is the alarm that has one.
+comparison of the last hundred scores or more, made each minute anew, without a promise of how rarely it
+errs; `detector.py` is the alarm that has one.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,10 +21,10 @@ class DropSettings:
     """What is compared, and from where on it counts."""
 
     threshold_percent: float = 15.0
-    windows_minutes: tuple[int, ...] = (15, 60, 240, 1440)
-    """The first of these that holds enough scores is the current window."""
     min_samples: int = 100
     """With 30, the simulation's rough traffic breaches by chance up to fifty times in a tenant-month."""
+    min_minutes: int = 15
+    max_minutes: int = 1440
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,22 @@ class Drop:
     window_minutes: int
 
 
+def window_before(
+    moment: datetime, minutes: Sequence[MinuteScores], settings: DropSettings
+) -> Sequence[MinuteScores] | None:
+    """The last minutes before `moment` that hold enough scores; None where a day holds too few.
+
+    `minutes` rise. Those before the window are of no use to any later moment either.
+    """
+    n, at = 0, bisect_left(minutes, moment, key=lambda minute: minute.minute)
+    end, least = at, moment - timedelta(minutes=settings.min_minutes)
+    most = moment - timedelta(minutes=settings.max_minutes)
+    while at > 0 and minutes[at - 1].minute >= (most if n < settings.min_samples else least):
+        at -= 1
+        n += minutes[at].n
+    return minutes[at:end] if n >= settings.min_samples else None
+
+
 def drop_at(
     moment: datetime, minutes: Sequence[MinuteScores], baseline: Baseline, settings: DropSettings
 ) -> Drop | None:
@@ -47,20 +65,9 @@ def drop_at(
 
     None too where the baseline is not above 0: a percentage of it would say nothing.
     """
-    if baseline.mean <= 0:
+    window = [minute for minute in window_before(moment, minutes, settings) or () if minute.n]
+    if baseline.mean <= 0 or not window:
         return None
-    for window_minutes in settings.windows_minutes:
-        start = moment - timedelta(minutes=window_minutes)
-        window = [minute for minute in minutes if minute.n and start <= minute.minute < moment]
-        n = sum(minute.n for minute in window)
-        if n >= settings.min_samples:
-            return _drop(window, n, window_minutes, baseline, settings)
-    return None
-
-
-def _drop(
-    window: Sequence[MinuteScores], n: int, window_minutes: int, baseline: Baseline, settings: DropSettings
-) -> Drop:
     weight = sum(minute.weight for minute in window)
     mean = sum(minute.weighted_sum for minute in window) / weight
     variance = max(sum(minute.weighted_sum_squares for minute in window) / weight - mean**2, 0.0)
@@ -75,8 +82,8 @@ def _drop(
         p_value=_upper_tail(fell_by / error) if error else float(fell_by <= 0),
         current_mean=mean,
         baseline_mean=baseline.mean,
-        n=n,
-        window_minutes=window_minutes,
+        n=sum(minute.n for minute in window),
+        window_minutes=(moment - window[0].minute) // timedelta(minutes=1),
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from evalworker.drift.baseline import Baseline
-from evalworker.drift.drop import Drop, DropSettings, drop_at
+from evalworker.drift.drop import Drop, DropSettings, drop_at, window_before
 from harness.score_series import DAY, at_minute, scores_of, series
 from llmplatform.eval_series import MinuteScores
 
@@ -62,17 +62,32 @@ def test_means_are_weighted_by_what_scores_stand_for() -> None:
     assert drop(half).current_mean == pytest.approx(4.0)
 
 
-@pytest.mark.parametrize(
-    ("per_minute", "window"), [(20, 15), (3, 60), (0.8, 240), (0.2, 1440)], ids=str
-)
-def test_the_shortest_window_with_enough_scores_is_taken(per_minute: float, window: int) -> None:
+@pytest.mark.parametrize(("per_minute", "shortest", "longest"), [(20, 15, 15), (3, 25, 45), (0.2, 350, 700)])
+def test_the_window_is_the_last_hundred_scores_and_at_least_15_minutes(
+    per_minute: float, shortest: int, longest: int
+) -> None:
     minutes = series(DAY, DAY * per_minute)
 
     found = drop_at(at_minute(DAY), minutes, BASELINE, SETTINGS)
 
     assert found is not None
-    assert found.window_minutes == window
-    assert found.n == sum(minute.n for minute in minutes[-window:]) >= SETTINGS.min_samples
+    assert shortest <= found.window_minutes <= longest
+    assert found.n == sum(minute.n for minute in minutes[-found.window_minutes :])
+    assert found.n >= SETTINGS.min_samples
+    if shortest > SETTINGS.min_minutes:
+        assert found.n - minutes[-found.window_minutes].n < SETTINGS.min_samples
+
+
+def test_what_lies_before_a_window_is_never_needed_again() -> None:
+    minutes = series(DAY, 3 * DAY)
+    kept: list[MinuteScores] = []
+    for at, minute in enumerate(minutes):
+        kept = list(window_before(at_minute(at), kept, SETTINGS) or kept)
+        assert drop_at(at_minute(at), kept, BASELINE, SETTINGS) == drop_at(
+            at_minute(at), minutes, BASELINE, SETTINGS
+        )
+        kept.append(minute)
+    assert len(kept) < 100
 
 
 def test_too_few_scores_are_no_verdict() -> None:
@@ -80,7 +95,7 @@ def test_too_few_scores_are_no_verdict() -> None:
 
     assert drop_at(at_minute(15), few, BASELINE, SETTINGS) is None
     assert drop_at(at_minute(15), enough, BASELINE, SETTINGS) is not None
-    assert drop_at(at_minute(15) + timedelta(days=1), enough, BASELINE, SETTINGS) is None
+    assert drop_at(at_minute(14) + timedelta(days=1), enough, BASELINE, SETTINGS) is None
     assert drop_at(at_minute(15), enough, replace(BASELINE, mean=0.0), SETTINGS) is None
 
 
