@@ -223,7 +223,7 @@ def decode_result(item: Mapping[str, Mapping[str, Any]]) -> EvalResult:
         )
     except KeyError as error:
         raise TelemetryFault(f"not an evaluation result: no {error.args[0]}") from None
-    except (AttributeError, TypeError, ValueError, msgspec.DecodeError):
+    except (ArithmeticError, AttributeError, TypeError, ValueError, msgspec.DecodeError):
         raise TelemetryFault("not an evaluation result: an attribute of another type") from None
 
 
@@ -240,7 +240,8 @@ def encode_content(content: EvalContent, max_bytes: int) -> bytes:
             1,
         )
         if longest <= _SHORT_CHARS:  # many short texts: the contexts go
-            content = msgspec.structs.replace(content, contexts=(), contexts_truncated=True)
+            gone = content.contexts_truncated or bool(content.contexts)
+            content = msgspec.structs.replace(content, contexts=(), contexts_truncated=gone)
         keep = longest // 2
         content = msgspec.structs.replace(
             content,
