@@ -126,7 +126,7 @@ def refolded(
         state, _ = replayed(state, of_hour, _table(hours, settings.baseline), bins, settings)
         done += [HourRow(scores, state) for scores in hours_of(of_hour, bins)]
         hours.append(done[-1].scores)
-    known_from = [row.scores.hour for row in before[:1]] + [minute.minute for minute in seen[:1]]
+    known_from = [row.scores.hour for row in before[:1]] + [minute.minute for minute in minutes[:1]]
     fold = replace(
         fold,
         began=min([fold.began, *known_from]),
@@ -140,7 +140,7 @@ def refolded(
 
 def reach(settings: BaselineSettings) -> timedelta:
     """How far before a minute's hour the hours of its baseline reach."""
-    return timedelta(days=settings.days) + settings.gap_hours * HOUR
+    return timedelta(days=settings.days) + max(settings.gaps_hours) * HOUR
 
 
 def _table(hours: Sequence[HourScores], settings: BaselineSettings) -> HourTable:

@@ -267,7 +267,7 @@ class _Run:
         fresh: Mapping[datetime, MinuteScores],
     ) -> _Folded:
         """One series: forward where that is all there is to do, else from an earlier hour."""
-        fold, changed = with_minutes(kept or SeriesFold(began=self._closed), fresh)
+        fold, changed = with_minutes(kept or SeriesFold(began=self._now), fresh)
         if kept is not None and changed is None:
             forward = advanced(fold, self._closed, series.bins, self._settings.detector)
             if forward is not None:
@@ -324,7 +324,7 @@ class _Run:
         return tuple(
             EpochBegun(series, old[place])
             for series in sorted(current_epochs(after, self._settings))
-            if series not in before and (place := (series.model_id, series.dimension)) in old
+            if old.get(place := (series.model_id, series.dimension), series.epoch) != series.epoch
         )
 
 
