@@ -1,7 +1,7 @@
 """What a user would write instead: boto3's asynchronous twin for every call, JSON and pydantic.
 
-`peer.py SAMPLES BATCH`: prints one JSON line of figures. It does less than the worker: no check for results that
-are there, no ledger rows, no budget, no metrics, no Parquet; a judge call and a conditional put a sample.
+`peer.py SAMPLES BATCH`: prints one JSON line of figures. It does less than the worker: a judge call and a
+conditional put a sample; no check for results that are there, no ledger rows, budget, metrics or Parquet.
 """
 
 import asyncio

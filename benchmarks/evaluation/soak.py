@@ -1,36 +1,29 @@
-"""The worker at ten times the design's load for as long as is asked: does its lag grow, or its memory?
+"""The worker at ten times the design's load: its lag and its memory, as long as is asked.
 
-`soak.py [--minutes 10] [--rate 12]`, samples a second, handed over once a second as a feed would. Prints lag and
-resident memory as they go, and at the end the change from the second quarter of the time to the last.
+`soak.py [--minutes 10] [--rate 12]`: samples a second, handed over once a second as a feed would. Prints lag and
+memory as they go, and at the end what they were in the second quarter of the time and in the last.
 """
 
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import mean
 
 import uvloop
+from aws_process import environment_for, scripted_aws
+from worker import batch_of
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "gateway"))
-
-from processes import free_port, rss_mib  # noqa: E402  # the other benchmark's, beside us
-from run import environment_for, wait_for  # noqa: E402
-from worker import batch_of  # noqa: E402
+from evalworker.bootstrap import assembled
+from evalworker.settings import read_settings
 
 REPORTS = 20
 
 
 async def soak(minutes: float, rate: int) -> None:
     """Print how it goes."""
-    from evalworker.bootstrap import assembled  # noqa: PLC0415  # reads the environment that was just set
-    from evalworker.settings import read_settings  # noqa: PLC0415
-
     seconds = int(minutes * 60)
     lags: list[float] = []
     memory: list[float] = []
@@ -42,7 +35,7 @@ async def soak(minutes: float, rate: int) -> None:
             if await worker.evaluator.process(batch_of(second * rate, rate)):
                 raise SystemExit("the scripted AWS did not answer everything")
             lags.append(time.monotonic() - due)
-            memory.append(rss_mib(os.getpid()))
+            memory.append(_rss_mib())
             if second % max(seconds // REPORTS, 1) == 0:
                 print(f"{second:5d} s  lag {lags[-1]:.3f} s  memory {memory[-1]:.0f} MiB", file=sys.stderr)
         tally = worker.evaluator.tally
@@ -62,17 +55,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--rate", type=int, default=12)
     arguments = parser.parse_args()
-    port = free_port()
-    os.environ.update(environment_for(port))
-    with tempfile.TemporaryFile() as log:
-        aws = subprocess.Popen([sys.executable, HERE / "scripted_aws.py", str(port)], stderr=log)  # noqa: S603
-        try:
-            wait_for(port)
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(soak(arguments.minutes, arguments.rate))
-        finally:
-            aws.terminate()
-            aws.wait()
+    with scripted_aws() as port, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        os.environ.update(environment_for(port))
+        runner.run(soak(arguments.minutes, arguments.rate))
+
+
+def _rss_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":
