@@ -85,13 +85,19 @@ class KinesisLocal:
         """Wait until the stream has become what it was told to be."""
         await eventually(lambda: self._is_active(stream) or None, within_s=READY_WITHIN_S)
 
-    def put(self, stream: str, documents: Iterable[Mapping[str, Any]], *, at: float | None = None) -> None:
-        """Put records, all at a place in the stream's hash range (0 to 1), or each where its id leads."""
+    def put(self, stream: str, documents: Iterable[Mapping[str, Any]], *, at: float | None = None) -> str:
+        """Put records, all at a place in the stream's hash range (0 to 1), or each where its id leads.
+
+        Gives the last one's sequence number.
+        """
+        last = ""
         for document in documents:
             place = {} if at is None else {"ExplicitHashKey": str(int(at * HASH_KEYS))}
-            self.client.put_record(
+            told = self.client.put_record(
                 StreamName=stream, Data=json.dumps(document), PartitionKey=str(document["id"]), **place
             )
+            last = str(told["SequenceNumber"])
+        return last
 
     def open_shards(self, stream: str) -> dict[str, tuple[float, float]]:
         """The shards that take records, with the part of the hash range (0 to 1) that each has."""
