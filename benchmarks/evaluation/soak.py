@@ -1,7 +1,7 @@
 """The worker at ten times the design's load: its lag and its memory, as long as is asked.
 
-`soak.py [--minutes 10] [--rate 12]`: samples a second, handed over once a second as a feed would. Prints lag and
-memory as they go, and at the end what they were in the second quarter of the time and in the last.
+`soak.py [--minutes 10] [--rate 12]`: samples a second, handed over once a second as a feed would. Prints lag
+and memory as they go, and at the end what they were in the second quarter of the time and in the last.
 """
 
 import argparse
