@@ -14,7 +14,6 @@ import pytest
 import pytest_asyncio
 
 from evalworker.drift.job import DriftReport, TenantReport, run_once
-from evalworker.drift.policies import read_policies
 from evalworker.drift.rows import decode_tenant
 from evalworker.drift.settings import DriftSettings
 from evalworker.drift.store import DriftStore
@@ -28,9 +27,7 @@ from llmplatform.eval_heartbeat import JUDGE_FAILED, READ, Heartbeat, encode_hea
 from llmplatform.eval_series import JUDGE_BINS, MinuteScores, Series, encode_minute
 from llmplatform.eval_status import STATUS_ENTRY, SeriesStatus, decode_statuses
 from llmplatform.evaluations import DIMENSIONS, JUDGE_DIMENSIONS, EvalResult, Judge, encode_result
-from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy
-from llmplatform.tenants import Tenants
 from llmplatform.testing import FakeClock, make_policy, make_record
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import create_table
@@ -458,13 +455,3 @@ async def test_the_ledger_is_read_for_silent_tenants_only_and_now_and_then(world
     world.fields["eval_sample_rate"] = 0
     await world.run()
     assert world.calls["Query"] == 1
-
-
-async def test_policies_are_read_without_anybodys_keys(aws: Emulator) -> None:
-    async with sandbox_session().client("ssm", endpoint_url=aws.url) as ssm:
-        for tenant in ("zeta", "acme"):
-            await Tenants(ssm, FakeClock()).create(make_policy(tenant, eval_sample_rate=0.25))
-        await ssm.put_parameter(Name="/llm-platform/broken/policy", Value="{", Type="String")
-        found = await read_policies(ssm)
-    assert [policy.tenant_id for policy in found] == [TenantId("acme"), TenantId("zeta")]
-    assert {policy.eval_sample_rate for policy in found} == {0.25}
