@@ -43,11 +43,10 @@ def next_brake(
     Workers share one parameter: each may lower the factor, but only who set it may raise it, or anyone once
     it has expired. A factor of 1 is published once, to let go at once instead of at the expiry.
     """
-    live = published is not None and now < published.expires_at
-    ours = live and published is not None and published.writer == writer
-    if not live and factor >= 1:
+    live = published if published is not None and now < published.expires_at else None
+    if factor >= 1 and (live is None or live.factor >= 1):
         return None
-    if live and not ours and published is not None and factor >= published.factor:
+    if live is not None and live.writer != writer and factor >= live.factor:
         return None
     return SamplingBrake(
         factor=factor, expires_at=now + timedelta(seconds=rule.expires_after_s), writer=writer

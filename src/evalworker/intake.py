@@ -37,7 +37,10 @@ def read_event(data: bytes) -> SampleEvent | ParkReason:
         return "undecodable"
     if event.schema_version != SCHEMA_VERSION:
         return "unknown_schema"
-    return event if 0 < event.sample_rate <= 1 else "undecodable"
+    # Moments without a zone can neither be a key nor be put in order among others.
+    moments = (event.received_at, event.completed_at)
+    sound = 0 < event.sample_rate <= 1 and all(moment.tzinfo is not None for moment in moments)
+    return event if sound else "undecodable"
 
 
 def refuses(event: SampleEvent, policy: TenantPolicy | None) -> SkipReason | None:

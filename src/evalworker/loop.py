@@ -3,7 +3,8 @@
 A batch is read, what cannot be read is parked, what need not be judged is skipped, what was judged before is
 taken as it is; the rest is judged, and every result is stored before the batch counts as done. Whatever did
 not answer (a judge, a key, a store) leaves its records unfinished: the feed brings them again, and a record
-that is brought twice costs a read, not a second verdict.
+that is brought twice costs a read, not a second verdict: what is stored is found, and what was paid for and
+could not be stored yet is kept here.
 """
 
 import asyncio
@@ -86,6 +87,7 @@ class Evaluator:
         self._lines = lines
         self._clock = clock
         self._failures: Counter[Place] = Counter()
+        self._unstored: dict[Place, Scored] = {}
         self.tally = Tally()
 
     async def process(self, records: Sequence[StreamRecord]) -> frozenset[str]:
@@ -95,7 +97,10 @@ class Evaluator:
         ends: dict[Place, End] = {}
         samples: list[_Sample] = []
         for record in records:
-            read = self._read(record, tenants)
+            try:
+                read = self._read(record, tenants)
+            except Exception as fault:  # noqa: BLE001  # as in `_guarded`
+                read = self._stumbled(record.place, fault)
             if isinstance(read, _Sample):
                 samples.append(read)
             else:
@@ -108,14 +113,18 @@ class Evaluator:
             place = record.place
             self.tally.settle(record, ends[place], tenant_id=tenants.get(place), at=now)
             if ends[place] is not UNFINISHED:
-                self._failures.pop(place, None)
+                self._forget(place)
         return frozenset(record.sequence_number for record in records if ends[record.place] is UNFINISHED)
 
     def give_up(self, records: Sequence[StreamRecord]) -> None:
         """Take it that these will not be brought here again."""
         for record in records:
-            self._failures.pop(record.place, None)
+            self._forget(record.place)
         self.tally.forget(records)
+
+    def _forget(self, place: Place) -> None:
+        self._failures.pop(place, None)
+        self._unstored.pop(place, None)
 
     def _read(self, record: StreamRecord, tenants: dict[Place, str]) -> _Sample | End:
         """What a record holds, and whether it is to be judged; notes whose it is, where that is known."""
@@ -164,10 +173,13 @@ class Evaluator:
         except StoreRefused:
             return Parked("store_refused")
         except Exception as fault:  # noqa: BLE001  # a bug at one record holds up neither its batch nor its shard
-            _note("evaluation", fault)
-            self._failures[sample.record.place] += 1
-            often = self._failures[sample.record.place] >= MAX_FAILURES
-            return Parked("worker_failed") if often else UNFINISHED
+            return self._stumbled(sample.record.place, fault)
+
+    def _stumbled(self, place: Place, fault: Exception) -> End:
+        """The end of a record at which we failed ourselves: tried again, but not for ever."""
+        _note("evaluation", fault)
+        self._failures[place] += 1
+        return Parked("worker_failed") if self._failures[place] >= MAX_FAILURES else UNFINISHED
 
     async def _found(self, sample: _Sample, result: EvalResult) -> End:
         """The end of a sample that was judged before: the history may not have it yet."""
@@ -175,30 +187,42 @@ class Evaluator:
 
     async def _evaluated(self, sample: _Sample) -> End:
         """Have one sample judged, compare it with its reference, store the result."""
-        event, policy = sample.event, sample.policy
+        event, policy, place = sample.event, sample.policy, sample.record.place
+        content = await self._sealing.opened(event)
+        if not content.completion:
+            return Skipped("no_answer")
+        kept = await self._sealing.as_stored(event, policy)  # before the judge is paid: the key may be gone
+        if place not in self._unstored:
+            outcome = await self._asked(event, policy, content)
+            if not isinstance(outcome, Scored):
+                return outcome
+            self._unstored[place] = outcome
+        result = await self._result(sample, content, self._unstored[place])
+        stored = await self._results.put(result)
+        if stored is result:
+            self.tally.claim(sample.record)
+            self._lines.add(result)
+        return Judged(HistoryRow(kept, stored))
+
+    async def _asked(self, event: SampleEvent, policy: TenantPolicy, content: EvalContent) -> Scored | End:
+        """What the judge says, as far as the tenant's budget goes."""
         limit_usd = policy.judge_daily_budget_usd
         if limit_usd is None:
             limit_usd = self._daily_budget_usd
         if not await self._budget.allows(event.tenant_id, limit_usd):
             return Skipped("budget")
-        content = await self._sealing.opened(event)
-        if not content.completion:
-            return Skipped("no_answer")
         candidate = Candidate(event.tenant_id, event.request_id, event.trace_id.replace("-", ""), content)
         outcome = await self._judge.verdict(candidate)
         self._budget.spent(event.tenant_id, outcome.bill)
-        if isinstance(outcome, Unavailable):
-            return UNFINISHED
-        if isinstance(outcome, Malformed):
-            return Skipped("judge_malformed")
-        if isinstance(outcome, Refused):
-            return Skipped("judge_refused")
-        result = await self._result(sample, content, outcome)
-        stored = await self._results.put(result)
-        if stored is result:
-            self.tally.claim(sample.record)
-            self._lines.add(result)
-        return Judged(HistoryRow(await self._sealing.as_stored(event, policy), stored))
+        match outcome:
+            case Scored():
+                return outcome
+            case Unavailable():
+                return UNFINISHED
+            case Malformed():
+                return Skipped("judge_malformed")
+            case Refused():
+                return Skipped("judge_refused")
 
     async def _result(self, sample: _Sample, content: EvalContent, scored: Scored) -> EvalResult:
         """The result as it is stored: what was said is under the tenant's own key where it has one."""
@@ -239,7 +263,22 @@ class Evaluator:
         except StoreUnavailable as fault:
             _note("history", fault)
             return dict.fromkeys(judged, UNFINISHED)
+        except Exception as fault:  # noqa: BLE001  # some row fits into no file: which, and the others do
+            _note("history", fault)
+            return await self._written_alone(judged)
         return {}
+
+    async def _written_alone(self, judged: Mapping[Place, HistoryRow]) -> dict[Place, End]:
+        ends: dict[Place, End] = {}
+        for place, row in judged.items():
+            try:
+                await self._history.write([row])
+            except StoreUnavailable as fault:
+                _note("history", fault)
+                ends[place] = UNFINISHED
+            except Exception as fault:  # noqa: BLE001  # as in `_guarded`
+                ends[place] = self._stumbled(place, fault)
+        return ends
 
     async def _not_put_aside(
         self, records: Sequence[StreamRecord], ends: Mapping[Place, End]

@@ -50,6 +50,8 @@ class Tally:
     def settle(self, record: StreamRecord, end: End, *, tenant_id: str | None, at: datetime) -> None:
         """Count a record by what became of it; its tenant is None where it is not a known one."""
         place = record.place
+        if place not in self._pending:  # brought twice in one batch: it is counted
+            return
         match end:
             case Unfinished():
                 self.unfinished += 1
