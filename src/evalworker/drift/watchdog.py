@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from evalworker.drift.settings import WatchdogSettings
-from llmplatform.eval_heartbeat import JUDGE_FAILED, READ, SCORED, SKIPPED, UNFINISHED, Heartbeat
+from llmplatform.eval_heartbeat import READ, SCORED, SKIPPED, UNFINISHED, Heartbeat
 from llmplatform.policy import ContentMode, TenantPolicy
 
 SAMPLING: Final = "sampling"
@@ -81,15 +81,9 @@ def _lost_at(last: dict[str, datetime], since: datetime) -> str | None:
         return STREAM
     if SCORED in lately:
         return STORE  # stored, the worker says, and nobody finds it
-    if any(_kind(what) == JUDGE_FAILED for what in lately):
-        return JUDGE
-    newest = max(lately, key=lambda what: (_kind(what) != READ, lately[what], what))
+    newest = max(lately, key=lambda what: (what != READ, lately[what], what))
     if newest in NOT_AN_ALARM:
         return None
-    # Read, and nothing became of it yet: verdicts are being waited for. Brought again though no judge
-    # failed: a store or a key did not answer.
-    return {READ: JUDGE, UNFINISHED: STORE}.get(newest, newest)
-
-
-def _kind(what: str) -> str:
-    return what.partition(":")[0]
+    if newest in {READ, UNFINISHED}:
+        return JUDGE  # nothing became of it yet: verdicts are being waited for
+    return STORE if newest.startswith(UNFINISHED) else newest

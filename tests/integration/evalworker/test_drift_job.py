@@ -23,7 +23,7 @@ from harness.sinks import KeepingSink
 from llmplatform import ledger
 from llmplatform.aws.eval_reader import EvalReader
 from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_MINUTES, EVAL_RESULTS, REQUEST_LEDGER
-from llmplatform.eval_heartbeat import JUDGE_FAILED, READ, Heartbeat, encode_heartbeat
+from llmplatform.eval_heartbeat import READ, UNFINISHED, Heartbeat, encode_heartbeat
 from llmplatform.eval_series import JUDGE_BINS, MinuteScores, Series, encode_minute
 from llmplatform.eval_status import STATUS_ENTRY, SeriesStatus, decode_statuses
 from llmplatform.evaluations import DIMENSIONS, JUDGE_DIMENSIONS, EvalResult, Judge, encode_result
@@ -431,7 +431,7 @@ async def test_the_watchdog_names_where_scores_get_lost(world: World) -> None:
     assert (await world.run()).missing == "stream"
 
     world.clock.advance(s=300)
-    failing = heartbeat(world, **{READ: 10, f"{JUDGE_FAILED}:throttled": 9})
+    failing = heartbeat(world, **{READ: 10, UNFINISHED: 9})
     await world.write(EVAL_DETECTOR.name, [encode_heartbeat(failing)])
     assert (await world.run()).missing == "judge"
 

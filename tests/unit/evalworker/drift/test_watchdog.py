@@ -7,7 +7,6 @@ from evalworker.drift.settings import WatchdogSettings
 from evalworker.drift.watchdog import Traffic, stage_of
 from llmplatform.errors import TelemetryFault
 from llmplatform.eval_heartbeat import (
-    JUDGE_FAILED,
     PARKED,
     READ,
     SCORED,
@@ -86,8 +85,8 @@ def test_workers_that_read_nothing_of_a_tenant_point_at_the_stream() -> None:
     ("last_s", "named"),
     [
         ({READ: 10}, "judge"),
-        ({READ: 10, UNFINISHED: 9, f"{JUDGE_FAILED}:throttled": 20}, "judge"),
-        ({READ: 10, UNFINISHED: 9}, "store"),
+        ({READ: 10, UNFINISHED: 10}, "judge"),
+        ({READ: 10, UNFINISHED: 20, f"{UNFINISHED}:store": 10}, "store"),
         ({READ: 10, f"{SKIPPED}:budget": 12}, "skipped:budget"),
         ({READ: 10, f"{SKIPPED}:budget": 12, f"{SKIPPED}:key_unavailable": 11}, "skipped:key_unavailable"),
         ({READ: 10, f"{PARKED}:content_corrupt": 11}, "parked:content_corrupt"),
@@ -104,7 +103,7 @@ def test_what_there_is_nothing_to_judge_of_is_not_missing(reason: str) -> None:
 
 
 def test_the_dead_tell_what_became_of_records_too() -> None:
-    gone = heartbeat({READ: 600, f"{JUDGE_FAILED}:timed_out": 590}, at_s=500)
+    gone = heartbeat({READ: 600, UNFINISHED: 590}, at_s=500)
     assert stage(gone, heartbeat({})) == "judge"
 
 
