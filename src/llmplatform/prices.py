@@ -121,10 +121,6 @@ class PriceTable:
         for row in rows:
             self._rows.setdefault((row.price_key, row.service_tier), []).append(row)
 
-    def knows(self, price_key: str) -> bool:
-        """Whether there is any row of this key, whenever and wherever it holds."""
-        return any(key == price_key for key, _ in self._rows)
-
     def price_of(
         self,
         price_key: str,

@@ -136,10 +136,11 @@ class BedrockJudge:
             "toolConfig": msgspec.Raw(msgspec.json.encode(tools)),
             "inferenceConfig": msgspec.Raw(msgspec.json.encode(config.decoding)),
         }
-        if not prices.knows(config.model.price_key):
+        price_key = config.model.price_key
+        if prices.price_of(price_key, "output", at=clock.now().date(), region=region) is None:
             logger.warning(
-                "the judge has no price: its budget cannot be held",
-                extra={"price_key": config.model.price_key},
+                "the judge has no price here: no budget can be held",
+                extra={"price_key": price_key, "region": region},
             )
 
     @property

@@ -441,14 +441,19 @@ async def test_a_worker_that_stops_writes_down_what_it_may_have_to_pay(
         assert isinstance(await judge.verdict(CANDIDATE), Scored)
 
 
-async def test_without_a_price_the_cost_is_unknown_and_counted(runtime: SandboxRuntime, asked: Asked) -> None:
+async def test_without_a_price_the_cost_is_unknown_counted_and_said_once(
+    runtime: SandboxRuntime, asked: Asked, caplog: pytest.LogCaptureFixture
+) -> None:
     async with asked(prices=parse_prices('version = "empty"')) as judge:
+        await judge.verdict(CANDIDATE)
         outcome = await judge.verdict(CANDIDATE)
     assert isinstance(outcome, Scored)
     assert (outcome.bill.cost_usd, outcome.bill.known_usd) == (None, Decimal(0))
     assert outcome.bill.usage == TokenUsage(1_000, 200)
-    assert judge.unpriced_calls == 1
-    assert len(runtime.calls) == 1
+    assert judge.unpriced_calls == len(runtime.calls) == 2
+    assert [record.getMessage() for record in caplog.records if "no price" in record.getMessage()] == [
+        "the judge has no price here: no budget can be held"
+    ]
 
 
 async def test_a_bug_loses_no_candidate(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

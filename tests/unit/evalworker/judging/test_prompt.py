@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalworker.judging import prompt
 from evalworker.judging.prompt import Limits, Material, render, system_text, template_sha256, tool_config
 from evalworker.judging.rubric import load_rubric
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalContent
@@ -108,6 +109,15 @@ def test_a_text_that_quotes_its_own_marker_gets_another_one() -> None:
     _, others, _ = parts(render(RUBRIC, "r-1", quoting, LIMITS))
     assert others[0] != lines[0]
     assert len(others) == 3
+
+
+def test_a_marker_that_the_data_holds_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hash that happens to stand in the data cannot be made on purpose: here markers are of one digit."""
+    monkeypatch.setattr(prompt, "_MARKER_CHARS", 1)
+    said = " ".join(f"DATA-{digit}" for digit in "0123456789abcde")
+    for number in range(20):
+        _, lines, _ = parts(render(RUBRIC, f"r-{number}", EvalContent(completion=said), LIMITS))
+        assert lines[0] == "DATA-f"
 
 
 def test_rendering_is_the_same_each_time_and_differs_by_request() -> None:
