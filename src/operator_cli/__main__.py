@@ -11,6 +11,7 @@ from rich.markup import escape
 from llmplatform.errors import PlatformFault
 from operator_cli.connection import connect_aws, connect_gateway
 from operator_cli.console import ERR, STALE, CommandFailed
+from operator_cli.evals import evals
 from operator_cli.tenant import tenants
 from sandbox.state import NothingRuns, RunsAlready
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Run, ask and look into the LLM observability gateway.",
 )
 app.add_typer(tenants, name="tenant")
+app.add_typer(evals, name="evals")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

@@ -5,10 +5,9 @@ It only looks. Each check stands for itself: a failed one does not keep the othe
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
 
 import aioboto3
@@ -23,29 +22,19 @@ from llmplatform.catalogue import Catalogue, Tokenizer, load_catalogue
 from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault
 from llmplatform.tenants import StoredTenant, Tenants
+from operator_cli.check import LIFECYCLE_WARNING_DAYS, Check
 from operator_cli.connection import catalogue_in_force, connect_gateway
 from operator_cli.console import OUT, STALE, CommandFailed
+from operator_cli.doctor_evals import Evaluation
 from sandbox.state import NothingRuns
 
-LIFECYCLE_WARNING_DAYS: Final = 60
 REACH_WITHIN_S: Final = 3.0
 
-Status = Literal["ok", "warning", "failed"]
 _MARKS: Final = {
     "ok": "[green]ok     [/green]",
     "warning": "[yellow]warning[/yellow]",
     "failed": "[red]failed [/red]",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What was looked at, what was found, and what to do."""
-
-    name: str
-    status: Status
-    found: str
-    fix: str = ""
 
 
 def run_doctor(region: str, environ: Mapping[str, str]) -> bool:
@@ -79,12 +68,16 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
             yield check
         for service in backend_services(catalogue):
             yield await _reachable(service, region, environ)
+    evaluation = Evaluation()
+    for check in evaluation.offline(datetime.now(UTC).date(), region):
+        yield check
     session = aws_session(region)
     parts: tuple[tuple[str, Callable[[aioboto3.Session], Awaitable[Check]]], ...] = (
         ("tables", _tables),
         ("streams", _streams),
         ("log groups", _log_groups),
         ("tenants", partial(_tenants, catalogue=catalogue)),
+        *evaluation.online(),
     )
     for name, look in parts:
         try:

@@ -99,7 +99,7 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
         while True:
             rows = await _rows_of_trace(dynamodb, trace_id)
             if not rows and arrival_of(any_id) is not None:
-                rows = await _row_of_request(dynamodb, ssm, any_id)
+                rows = await row_of_request(dynamodb, await _tenants(ssm), any_id)
                 trace_id = rows[0].trace_id if rows else trace_id
             bars = await _bars(xray, trace_id)
             late = asyncio.get_running_loop().time() > deadline
@@ -126,10 +126,10 @@ async def _rows_of_trace(dynamodb: "DynamoDBClient", trace_id: str) -> tuple[Led
     return tuple(sorted(rows, key=lambda row: row.received_at))
 
 
-async def _row_of_request(
-    dynamodb: "DynamoDBClient", ssm: "SSMClient", request_id: str
+async def row_of_request(
+    dynamodb: "DynamoDBClient", tenants: Iterable[str], request_id: str
 ) -> tuple[LedgerRow, ...]:
-    """The row of a request id alone: of whichever tenant, in the hour that it says or the next."""
+    """The row of a request id alone: of whichever of the tenants, in the hour that it says or the next."""
     arrival = arrival_of(request_id)
     if arrival is None:
         return ()
@@ -138,7 +138,7 @@ async def _row_of_request(
             REQUEST_LEDGER.partition_key.name: {"S": partition_key(tenant, arrival + later, request_id)},
             REQUEST_LEDGER.sort_key.name: {"S": request_id},
         }
-        for tenant in await _tenants(ssm)
+        for tenant in tenants
         for later in _HOURS
     ]
     rows: list[LedgerRow] = []
