@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final
 
 from evalworker.drift.baseline import (
     HOUR,
@@ -25,12 +24,11 @@ from evalworker.drift.baseline import (
     hours_of,
     tabulated,
 )
-from evalworker.drift.detector import DetectorSettings, DetectorState, run
+from evalworker.drift.detector import DetectorState, run
+from evalworker.drift.drop import DropSettings, window_before
 from evalworker.drift.replay import replayed
+from evalworker.drift.settings import DriftSettings
 from llmplatform.eval_series import MinuteScores
-
-RECENT: Final = timedelta(minutes=60)
-"""How much of the detector's past is kept by the minute: what a drop is told from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class SeriesFold:
     """The first minute with scores."""
     state: DetectorState = field(default_factory=DetectorState)
     recent: tuple[MinuteScores, ...] = ()
-    """The last hour's minutes with scores, rising, those among them that the detector has not seen yet."""
+    """Minutes with scores, rising: those a drop is told from, and those the detector has not seen yet."""
     baseline: Baseline | None = None
     warming: WarmingUp | None = None
     """What is missing where there is no baseline."""
@@ -85,7 +83,7 @@ def with_minutes(
 
 
 def advanced(
-    fold: SeriesFold, closed: datetime, bins: Sequence[float], settings: DetectorSettings
+    fold: SeriesFold, closed: datetime, bins: Sequence[float], settings: DriftSettings
 ) -> SeriesFold | None:
     """The series after its minutes before `closed`; None where that takes hours that were kept elsewhere."""
     as_of = fold.state.as_of
@@ -98,9 +96,9 @@ def advanced(
         return None
     known = fold.baseline or fold.warming
     if not waiting or known is None:
-        return _trimmed(fold, closed)
-    state, event, _ = run(fold.state, waiting, known, bins, settings)
-    return _trimmed(replace(fold, state=state), closed) if event is None else None
+        return _trimmed(fold, closed, settings.drop)
+    state, event, _ = run(fold.state, waiting, known, bins, settings.detector)
+    return _trimmed(replace(fold, state=state), closed, settings.drop) if event is None else None
 
 
 def refolded(
@@ -110,20 +108,21 @@ def refolded(
     *,
     closed: datetime,
     bins: Sequence[float],
-    settings: DetectorSettings,
+    settings: DriftSettings,
 ) -> Refolded:
     """The series run again from the last of the hours `before`, through all `minutes` since that hour's end.
 
     `before` rise and hold all hours that a baseline of the first minute may use; `minutes` rise, and those
     from `closed` on wait for a later run.
     """
+    baseline = settings.detector.baseline
     state = before[-1].state if before else DetectorState()
     hours = [row.scores for row in before]
     done: list[HourRow] = []
     seen = [minute for minute in minutes if minute.n and minute.minute < closed]
     for _, group in groupby(seen, key=lambda minute: hour_of(minute.minute)):
         of_hour = list(group)
-        state, _ = replayed(state, of_hour, _table(hours, settings.baseline), bins, settings)
+        state, _ = replayed(state, of_hour, _table(hours, baseline), bins, settings.detector)
         done += [HourRow(scores, state) for scores in hours_of(of_hour, bins)]
         hours.append(done[-1].scores)
     known_from = [row.scores.hour for row in before[:1]] + [minute.minute for minute in minutes[:1]]
@@ -134,8 +133,8 @@ def refolded(
         recent=_joined(fold.recent, minutes),
     )
     if state.as_of is not None:
-        fold = _with_baseline(fold, _table(hours, settings.baseline), hour_of(state.as_of), settings.baseline)
-    return Refolded(_trimmed(fold, closed), tuple(done[:-1]))
+        fold = _with_baseline(fold, _table(hours, baseline), hour_of(state.as_of), baseline)
+    return Refolded(_trimmed(fold, closed, settings.drop), tuple(done[:-1]))
 
 
 def reach(settings: BaselineSettings) -> timedelta:
@@ -167,5 +166,8 @@ def _joined(known: Iterable[MinuteScores], fresh: Iterable[MinuteScores]) -> tup
     return tuple(joined[at] for at in sorted(joined))
 
 
-def _trimmed(fold: SeriesFold, closed: datetime) -> SeriesFold:
-    return replace(fold, recent=tuple(minute for minute in fold.recent if minute.minute >= closed - RECENT))
+def _trimmed(fold: SeriesFold, closed: datetime, settings: DropSettings) -> SeriesFold:
+    """The series without minutes that no drop will be told from any more."""
+    window = window_before(closed, fold.recent, settings)
+    first = window[0].minute if window else closed - timedelta(minutes=settings.max_minutes)
+    return replace(fold, recent=tuple(minute for minute in fold.recent if minute.minute >= first))

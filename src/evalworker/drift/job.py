@@ -269,7 +269,7 @@ class _Run:
         """One series: forward where that is all there is to do, else from an earlier hour."""
         fold, changed = with_minutes(kept or SeriesFold(began=self._now), fresh)
         if kept is not None and changed is None:
-            forward = advanced(fold, self._closed, series.bins, self._settings.detector)
+            forward = advanced(fold, self._closed, series.bins, self._settings)
             if forward is not None:
                 return _Folded(series, forward, went_back=False)
         as_of = fold.state.as_of
@@ -294,7 +294,7 @@ class _Run:
             minutes,
             closed=self._closed,
             bins=series.bins,
-            settings=self._settings.detector,
+            settings=self._settings,
         )
         await self._store.write_hours(series, found.hours, claim)
         return found.fold

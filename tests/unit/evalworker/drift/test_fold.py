@@ -8,12 +8,12 @@ from itertools import pairwise
 import numpy as np
 
 from evalworker.drift.baseline import HOUR, hour_of
-from evalworker.drift.detector import DetectorSettings
 from evalworker.drift.fold import HourRow, SeriesFold, advanced, reach, refolded, with_minutes
+from evalworker.drift.settings import DriftSettings
 from harness.score_series import DAY, at_minute, series
 from llmplatform.eval_series import JUDGE_BINS, MinuteScores
 
-SETTINGS = DetectorSettings(series=20)
+SETTINGS = DriftSettings()
 NEVER = at_minute(1_000 * DAY)
 
 
@@ -54,7 +54,7 @@ class Kept:
         before: Sequence[HourRow] = []
         if back_to is not None:
             hour = hour_of(back_to)
-            first = hour - reach(SETTINGS.baseline)
+            first = hour - reach(SETTINGS.detector.baseline)
             before = [self.hours[at] for at in sorted(self.hours) if first <= at < hour]
             before = before or [self.hours[at] for at in sorted(self.hours) if at < hour][-1:]
         start = before[-1].scores.hour + HOUR if before else None
@@ -143,7 +143,7 @@ def test_what_is_brought_again_unchanged_changes_nothing() -> None:
     for fresh, closed in every(minutes, 5):
         kept.run(fresh, closed)
     before = kept.fold
-    kept.run([minute for minute in minutes[-40:] if minute.n], at_minute(DAY))
+    kept.run([minute for minute in minutes[-30:] if minute.n], at_minute(DAY))
     assert kept.fold == before
     assert kept.went_back == 0
 
