@@ -221,6 +221,8 @@ def _tools(config: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Any]:
         case {"any": {}}:
             choice = "required"
         case {"tool": {"name": str(name)}}:
+            if all(tool["function"]["name"] != name for tool in translated):
+                raise invalid("toolConfig.toolChoice.tool.name is not the name of a tool in toolConfig.tools")
             choice = {"type": "function", "function": {"name": name}}
         case _:
             raise invalid("toolConfig.toolChoice is malformed")

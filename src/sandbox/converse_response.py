@@ -20,6 +20,7 @@ from sandbox.engines.engine import (
     GenerationEvent,
     ReasoningDelta,
     TextDelta,
+    ToolCall,
     ToolCallEnd,
     ToolCallStart,
     ToolInputDelta,
@@ -161,8 +162,8 @@ def converse_response(answer: Answer, paths: Sequence[str]) -> bytes:
     if answer.text:
         content.append({"text": answer.text})
     for call in answer.tool_calls:
-        tool_input = msgspec.json.decode(call.json or "{}")
-        content.append({"toolUse": {"toolUseId": call.call_id, "name": call.name, "input": tool_input}})
+        tool_use = {"toolUseId": call.call_id, "name": call.name, "input": _tool_input(call)}
+        content.append({"toolUse": tool_use})
     body: dict[str, Any] = {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": finished.stop_reason,
@@ -174,6 +175,14 @@ def converse_response(answer: Answer, paths: Sequence[str]) -> bytes:
     if finished.service_tier is not None:
         body["serviceTier"] = {"type": finished.service_tier}
     return msgspec.json.encode(body)
+
+
+def _tool_input(call: ToolCall) -> Any:
+    """The input as JSON; empty where the answer was cut within it, which the stop reason tells."""
+    try:
+        return msgspec.json.decode(call.json or "{}")
+    except msgspec.DecodeError:
+        return {}
 
 
 def padding() -> str:

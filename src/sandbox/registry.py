@@ -13,7 +13,10 @@ from sandbox.engines.smollm import SmolLM
 from sandbox.faults import AnyFault, Refuse
 from sandbox.refusals import Refusal
 
-EngineName = Literal["scripted", "smollm"]
+EngineName = Literal["scripted", "smollm", "smollm-judge"]
+
+# All that the model was trained for: a judge's rubric alone takes a thousand tokens.
+JUDGE_CONTEXT_TOKENS = 8192
 
 _REGIONAL_PREFIXES = ("us.", "eu.", "apac.", "global.", "us-gov.")
 _CONTAINERS_BY_NAME: tuple[tuple[str, ContainerName], ...] = (
@@ -96,6 +99,10 @@ class Registry:
     def __init__(self, served: Mapping[str, Served] | None = None) -> None:
         self.scripts = Scripts()
         self.smollm = SmolLM()
+        # A model of its own, so that no chat waits for a judgement; loaded by the first one.
+        self.smollm_judge = SmolLM(
+            context_tokens=JUDGE_CONTEXT_TOKENS, in_background=True, reuses_prompts=True
+        )
         self._served = dict(served or {})
         self._default = ScriptedEngine(Script())
 
@@ -109,9 +116,22 @@ class Registry:
                 script = engine.script
                 container = script.container or served.container or _container_by_name(name)
                 return Cast(engine, container, script, script.in_force(call_number))
-        real = served.engine == "smollm" or (served.engine is None and "smollm" in name)
         container = served.container or _container_by_name(name)
-        return Cast(self.smollm if real else self._default, container, Script(), ())
+        return Cast(self._engine(served.engine or _engine_by_name(name)), container, Script(), ())
+
+    def close(self) -> None:
+        """Let the models go; answers that are still running end first."""
+        self.smollm.close()
+        self.smollm_judge.close()
+
+    def _engine(self, name: EngineName) -> Engine:
+        match name:
+            case "scripted":
+                return self._default
+            case "smollm":
+                return self.smollm
+            case "smollm-judge":
+                return self.smollm_judge
 
 
 def _names(name: str) -> Iterator[str]:
@@ -123,6 +143,12 @@ def _names(name: str) -> Iterator[str]:
     for prefix in _REGIONAL_PREFIXES:
         if last.startswith(prefix):
             yield last.removeprefix(prefix)
+
+
+def _engine_by_name(name: str) -> EngineName:
+    if "smollm" not in name:
+        return "scripted"
+    return "smollm-judge" if "judge" in name else "smollm"
 
 
 def _container_by_name(name: str) -> ContainerName:

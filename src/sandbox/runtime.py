@@ -74,7 +74,7 @@ async def serve_runtime(
     registry, calls = Registry(served), CallLog()
     checks = signatures or SignatureCheck()
     async with AsyncExitStack() as stack:
-        stack.callback(registry.smollm.close)
+        stack.callback(registry.close)
         metrics: NativeMetrics | None = None
         if cloudwatch_url is not None:
             gathered = NativeMetrics(endpoint_url=cloudwatch_url, interval_s=metrics_interval_s)

@@ -6,7 +6,7 @@ tools are written in the OpenAI form, which is what small-model servers read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -45,7 +45,14 @@ class GenerationRequest:
 
     def characters(self) -> int:
         """Size of the conversation's text, which is what an engine without a tokenizer goes by."""
-        return sum(len(text) for message in self.messages for text in _texts(message.get("content")))
+        return sum(map(len, self._texts()))
+
+    def mentions(self, words: str) -> bool:
+        """Whether a text of the conversation has these words in it."""
+        return any(words in text for text in self._texts())
+
+    def _texts(self) -> Iterator[str]:
+        return (text for message in self.messages for text in _texts(message.get("content")))
 
 
 class CacheDetail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -65,7 +65,9 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interval of 0 makes all frames due at once. ``header_delay_ms`` passes before the HTTP status.
     ``write_sizes`` and ``part_sizes`` are taken in turn, over and over: bytes per socket write, and
     container bytes per SageMaker PayloadPart, wherever that cuts. ``container`` is what the
-    endpoint's container writes; None goes by the endpoint's name.
+    endpoint's container writes; None goes by the endpoint's name. The first of ``variants`` that a
+    request's text calls for is said in place of all this; faults, header delay, sizes and container
+    stay ours.
     """
 
     text: str | None = None
@@ -85,6 +87,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     write_sizes: tuple[int, ...] = ()
     part_sizes: tuple[int, ...] = ()
     container: ContainerName | None = None
+    variants: tuple[Variant, ...] = ()
 
     def answer_pieces(self) -> tuple[str, ...]:
         """The text of the answer, a piece a token."""
@@ -103,6 +106,13 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def in_force(self, call_number: int) -> tuple[AnyFault, ...]:
         """The faults that strike this call; calls are counted from 1."""
         return tuple(fault for fault in self.faults if fault.times is None or call_number <= fault.times)
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said to a request with these words in it."""
+
+    words: str
+    script: Script
 
 
 class ScriptedGeneration:
@@ -150,9 +160,13 @@ class ScriptedEngine:
         self.script = script
         # Requests of a benchmark are alike: their answer is made once.
         self._events = lru_cache(maxsize=64)(partial(_events, script))
+        self._variants = [(variant.words, ScriptedEngine(variant.script)) for variant in script.variants]
 
     def generate(self, request: GenerationRequest) -> ScriptedGeneration:
         """Prepare the script's answer to this request."""
+        for words, engine in self._variants:
+            if request.mentions(words):
+                return engine.generate(request)
         estimated_input = _estimated_tokens(request.characters())
         return ScriptedGeneration(
             self.script, self._events(estimated_input, request.max_tokens, request.stop)

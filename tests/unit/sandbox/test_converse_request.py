@@ -8,6 +8,8 @@ from sandbox.refusals import Refusal
 USER = {"role": "user", "content": [{"text": "hi"}]}
 ASSISTANT = {"role": "assistant", "content": [{"text": "ho"}]}
 
+TOOL = {"toolSpec": {"name": "rate", "inputSchema": {"json": {"type": "object"}}}}
+
 
 def body(**changes: Any) -> dict[str, Any]:
     return {"messages": [USER], **changes}
@@ -39,6 +41,7 @@ def body(**changes: Any) -> dict[str, Any]:
         body(requestMetadata={"k": "a|b"}),
         body(requestMetadata={"k": 3}),
         body(toolConfig={"tools": []}),
+        body(toolConfig={"tools": [TOOL], "toolChoice": {"tool": {"name": "another"}}}),
         body(toolConfig={"tools": [{"toolSpec": {"name": "x"}}]}),
         body(outputConfig={"textFormat": {"type": "xml"}}),
     ],
@@ -95,3 +98,16 @@ def test_a_json_schema_reaches_the_engine_decoded() -> None:
     asked = converse_request("m", body(outputConfig={"textFormat": text_format}), stream=False)
     assert asked.response_format is not None
     assert asked.response_format["json_schema"] == {"name": "n", "schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"tool": {"name": "rate"}}, {"type": "function", "function": {"name": "rate"}}),
+        ({"any": {}}, "required"),
+        ({"auto": {}}, "auto"),
+    ],
+)
+def test_a_choice_of_tool_is_passed_on(choice: dict[str, Any], expected: object) -> None:
+    asked = converse_request("m", body(toolConfig={"tools": [TOOL], "toolChoice": choice}), stream=False)
+    assert asked.tool_choice == expected

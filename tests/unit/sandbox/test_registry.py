@@ -23,6 +23,7 @@ def test_a_name_with_smollm_is_the_real_model_unless_scripted() -> None:
     assert registry.cast("us.smollm2").engine is registry.smollm
     assert registry.cast("real").engine is registry.smollm
     assert registry.cast("smollm-fake").engine is not registry.smollm
+    assert registry.cast("sandbox.smollm2-135m-judge-v1:0").engine is registry.smollm_judge
     registry.scripts["us.smollm2"] = Script()
     assert registry.cast("us.smollm2").engine is not registry.smollm
 

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from sandbox.engines.engine import Finished, GenerationRequest, TextDelta, collect
-from sandbox.engines.scripted import Script, ScriptedEngine, ScriptedToolCall, ScriptedUsage
+from sandbox.engines.scripted import Script, ScriptedEngine, ScriptedToolCall, ScriptedUsage, Variant
 from sandbox.faults import Cut, Refuse, StreamException
 
 ASKED = GenerationRequest(model="m", messages=[{"role": "user", "content": "four by four!!!!"}])
@@ -96,3 +96,21 @@ async def test_equal_requests_share_their_events() -> None:
     first, second = [[b async for b in engine.generate(ASKED).batches()] for _ in range(2)]
     assert first[0] is second[0]
     assert isinstance(first[0][0], TextDelta)
+
+
+async def test_the_first_variant_that_a_text_calls_for_is_said() -> None:
+    script = Script(
+        text="neither",
+        variants=(Variant("by four", Script(text="first")), Variant("four", Script(text="second"))),
+    )
+    engine = ScriptedEngine(msgspec.json.decode(msgspec.json.encode(script), type=Script))
+
+    async def said(question: str) -> str:
+        request = GenerationRequest(model="m", messages=[{"role": "user", "content": question}])
+        return (await collect(engine.generate(request))).text
+
+    assert [await said(words) for words in ("four by four", "by two, four", "two")] == [
+        "first",
+        "second",
+        "neither",
+    ]
