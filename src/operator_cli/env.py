@@ -9,11 +9,12 @@ from sandbox.state import Running, read_running, state_folder
 
 
 def environment_of(running: Running) -> dict[str, str]:
-    """The variables that connect OpenAI clients and AWS SDKs to the platform."""
+    """The variables that connect OpenAI clients and AWS SDKs to the platform, and name its judge."""
     return {
         "OPENAI_BASE_URL": running.openai_base_url,
         "OPENAI_API_KEY": running.key_of() or "",
         **running.sandbox.environment,
+        **running.sandbox.evaluation,
         **loopback_without_proxy(os.environ),
     }
 

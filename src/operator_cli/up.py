@@ -11,7 +11,8 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from gateway.settings import read_settings
+from evalworker.settings import read_settings as read_evaluation_settings
+from gateway.settings import read_settings as read_gateway_settings
 from operator_cli.console import ERR, OUT
 from sandbox.children import ChildFailed
 from sandbox.settings import SandboxSettings
@@ -81,7 +82,8 @@ def run_up() -> None:
 
     Raises ConfigFault at once for a setting that would stop it later.
     """
-    read_settings()
+    read_gateway_settings()
+    read_evaluation_settings()
     SandboxSettings.read()
     OUT.print("starting the platform")
     try:

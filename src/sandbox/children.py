@@ -20,9 +20,13 @@ class ChildFailed(Exception):
 class Child:
     """One running child; `Child.start` makes it."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log_file: Path) -> None:
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, log_file: Path, log_start: int = 0
+    ) -> None:
         self.name = name
         self.log_file = log_file
+        self.log_start = log_start
+        """Bytes in the log that are of an earlier life."""
         self._process = process
         self.ended = asyncio.ensure_future(process.wait())
 
@@ -36,13 +40,15 @@ class Child:
         environment: Mapping[str, str],
         log_file: Path,
         piped: bool = False,
+        again: bool = False,
     ) -> Self:
-        """Start `python -m module`; with `piped`, `line` gives what it prints.
+        """Start `python -m module`; with `piped`, `line` gives what it prints; `again` keeps the log's text.
 
         Its stdin is a pipe that ends with us, however we end: see `llmplatform.process.parent`.
         """
         pipe = asyncio.subprocess.PIPE
-        with log_file.open("wb") as log:
+        with log_file.open("ab" if again else "wb") as log:
+            log_start = log.tell()
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", module, *arguments),
                 stdin=pipe,
@@ -51,7 +57,7 @@ class Child:
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is for the parent, which stops its children in order
             )
-        return cls(name, process, log_file)
+        return cls(name, process, log_file, log_start)
 
     @property
     def pid(self) -> int:

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
+from llmplatform.aws.tables import EVAL_STREAM
 from llmplatform.clock import SystemClock
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
+from sandbox.leases import free_leases
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 from sandbox.seed import seed
@@ -23,6 +25,15 @@ from sandbox.state import Sandbox, state_folder
 from sandbox.traces import serve_traces
 
 CATALOGUE: Final = Path(__file__).with_name("models.toml")
+JUDGES: Final = Path(__file__).with_name("judges.toml")
+PRICES: Final = Path(__file__).with_name("prices.toml")
+# The small model takes seconds for a judgement, one at a time, and whoever stops the laptop does not wait for
+# it: what is unfinished comes again.
+_SLOW_JUDGE: Final = {
+    "EVAL_JUDGE_IN_FLIGHT": "1",
+    "EVAL_JUDGE_TIMEOUT_S": "120",
+    "EVAL_STOP_GRACE_S": "2",
+}
 TOKENIZER: Final = "tokenizers/smollm2-135m"
 
 ResultT = TypeVar("ResultT")
@@ -36,14 +47,22 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
     state = state_folder()
     state.mkdir(parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        tokenizer = asyncio.create_task(_catalogue(state, tell))
+        tokenizer = asyncio.create_task(_data(state, tell))
         stack.callback(tokenizer.cancel)
         emulator = Emulator(state, port=settings.aws_port, persist=True)
         await _timed("AWS emulator", stack.enter_async_context(emulator), tell)
         session, url = sandbox_session(), emulator.url
         await _timed("tables, streams, log groups, buckets", provision(session, endpoint_url=url), tell)
-        async with session.client("ssm", endpoint_url=url) as ssm:
-            tenants = await _timed("two tenants", seed(ssm, state, SystemClock()), tell)
+        async with (
+            session.client("ssm", endpoint_url=url) as ssm,
+            session.client("kms", endpoint_url=url) as kms,
+        ):
+            tenants = await _timed("three tenants", seed(ssm, kms, state, SystemClock()), tell)
+        async with (
+            session.client("dynamodb", endpoint_url=url) as dynamodb,
+            session.client("kinesis", endpoint_url=url) as kinesis,
+        ):
+            await free_leases(dynamodb, kinesis, stream=EVAL_STREAM.name)
         with _timing("intakes for metrics and traces", tell):
             emf = await stack.enter_async_context(
                 serve_emf(session, endpoint_url=url, port=settings.emf_port)
@@ -60,7 +79,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             tell,
         )
         await _timed("the small model", runtime.registry.smollm.load(), tell)
-        catalogue = await tokenizer
+        await tokenizer
         yield Sandbox(
             environment={
                 **emulator.environment(),
@@ -70,22 +89,28 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             },
             emf_address=emf.address,
             otlp_url=traces.url,
-            catalogue=catalogue,
+            catalogue=state / CATALOGUE.name,
+            evaluation={
+                "EVAL_JUDGES": str(state / JUDGES.name),
+                "LLM_PLATFORM_PRICES": str(state / PRICES.name),
+                **_SLOW_JUDGE,
+            },
             tenants=tenants,
         )
 
 
-async def _catalogue(state: Path, tell: Tell) -> Path:
+async def _data(state: Path, tell: Tell) -> None:
     with _timing("tokenizer of the small model", tell):
-        return await asyncio.to_thread(_write_catalogue, state)
+        await asyncio.to_thread(_write_data, state)
 
 
-def _write_catalogue(state: Path) -> Path:
-    """Put the catalogue beside the tokenizer that it names, which is made once."""
+def _write_data(state: Path) -> None:
+    """Put catalogue, judges and prices beside the tokenizer that the catalogue names, which is made once."""
     tokenizer = state / TOKENIZER
     if not (tokenizer / "tokenizer_config.json").exists():  # written last
         write_tokenizer(tokenizer)
-    return Path(shutil.copyfile(CATALOGUE, state / CATALOGUE.name))
+    for data in (CATALOGUE, JUDGES, PRICES):
+        shutil.copyfile(data, state / data.name)
 
 
 async def _timed(step: str, work: Awaitable[ResultT], tell: Tell) -> ResultT:

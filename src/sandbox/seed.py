@@ -1,4 +1,4 @@
-"""Two tenants whose policies differ in everything that a policy decides, with keys that outlive a restart."""
+"""Three tenants whose policies differ in all that a policy decides, with keys that outlive a restart."""
 
 import secrets
 from decimal import Decimal
@@ -13,7 +13,10 @@ from llmplatform.tenants import TenantFault, Tenants
 from sandbox.state import SeededTenant, read_keys, write_keys
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
+    from types_aiobotocore_kms import KMSClient
     from types_aiobotocore_ssm import SSMClient
+
+KMS_ALIASES: Final = "alias/llm-platform/"
 
 SEEDED: Final = (
     TenantPolicy(
@@ -32,15 +35,24 @@ SEEDED: Final = (
         objectives=Objectives(ttft_p50_ms=1_500, ttft_p99_ms=8_000),
         max_in_flight=4,
     ),
+    TenantPolicy(
+        tenant_id=TenantId("initech-bank"),
+        display_name="Initech Bank",
+        content_mode=ContentMode.FULL,
+        eval_sample_rate=1.0,
+        kms_key=f"{KMS_ALIASES}initech-bank",
+    ),
 )
 
 
-async def seed(ssm: "SSMClient", state: Path, clock: Clock) -> tuple[SeededTenant, ...]:
+async def seed(ssm: "SSMClient", kms: "KMSClient", state: Path, clock: Clock) -> tuple[SeededTenant, ...]:
     """Put in the tenants that are missing; one that is there keeps its policy, and gets its key back."""
     tenants = Tenants(ssm, clock)
     keys = read_keys(state)
     for policy in SEEDED:
         tenant = policy.tenant_id
+        if policy.kms_key is not None:
+            await _provide_key(kms, policy.kms_key)
         key = keys.get(tenant)
         if key is None or apikeys.tenant_of(key) != tenant:
             key = keys[tenant] = apikeys.mint(tenant, secrets.token_bytes(32))
@@ -53,3 +65,18 @@ async def seed(ssm: "SSMClient", state: Path, clock: Clock) -> tuple[SeededTenan
                 await tenants.add_key(tenant, key=key)
     write_keys(state, keys)
     return tuple(SeededTenant(tenant_id=p.tenant_id, api_key=keys[p.tenant_id]) for p in SEEDED)
+
+
+async def _provide_key(kms: "KMSClient", alias: str) -> None:
+    """See to it that `alias` names a key that can be used: a new one after the tenant was erased."""
+    try:
+        described = await kms.describe_key(KeyId=alias)
+    except kms.exceptions.NotFoundException:
+        await kms.create_alias(AliasName=alias, TargetKeyId=await _new_key(kms))
+    else:
+        if described["KeyMetadata"]["KeyState"] != "Enabled":
+            await kms.update_alias(AliasName=alias, TargetKeyId=await _new_key(kms))
+
+
+async def _new_key(kms: "KMSClient") -> str:
+    return (await kms.create_key(Description="Content of one tenant"))["KeyMetadata"]["KeyId"]

@@ -47,6 +47,8 @@ class Sandbox(BaseModel):
     emf_address: str
     otlp_url: str
     catalogue: Path
+    evaluation: dict[str, str] = Field(default_factory=dict)
+    """Settings of an evaluation worker that asks the laptop's judge."""
     tenants: tuple[SeededTenant, ...] = Field(min_length=1)
 
 

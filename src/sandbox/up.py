@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from sandbox.children import Child, ChildFailed
+from sandbox.evaluation import Evaluation, Listener
 from sandbox.state import (
     Running,
     Sandbox,
@@ -44,16 +45,8 @@ _QUIET_PORTS: Final = range(18_000, 32_000)
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Audience(Protocol):
+class Audience(Listener, Protocol):
     """Who is told what happens."""
-
-    def step(self, name: str, seconds: float) -> None:
-        """A step of the start is done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something that a person should know."""
-        ...
 
     def ready(self, running: Running, seconds: float) -> None:
         """Everything answers."""
@@ -148,6 +141,8 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
         write_running(folder, running)
         write_ports(folder, running.ports)
         audience.ready(running, time.monotonic() - started)
+        environment = child_environment(os.environ, _evaluation_environment(sandbox, os.environ))
+        await stack.enter_async_context(Evaluation(folder, environment, audience, children))
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
 
@@ -244,6 +239,14 @@ async def _start_gateway(folder: Path, sandbox: Sandbox, address: GatewayAddress
         environment=child_environment(os.environ, environment),
         log_file=folder / "gateway.log",
     )
+
+
+def _evaluation_environment(sandbox: Sandbox, environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **sandbox.environment,
+        "AWS_EMF_AGENT_ENDPOINT": sandbox.emf_address,
+        **{name: environ.get(name) or value for name, value in sandbox.evaluation.items()},
+    }
 
 
 async def _gateway_ready(child: Child, address: GatewayAddress) -> None:
