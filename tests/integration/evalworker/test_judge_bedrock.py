@@ -105,7 +105,7 @@ def asked(runtime: SandboxRuntime, ledger: KeptRecords) -> Asked:
             region="us-east-1",
             credentials=lambda: Credentials(DUMMY_ACCESS_KEY, DUMMY_SECRET_KEY),
             clock=SystemClock(),
-            connections=policy.concurrency,
+            connections=64,  # more than any test allows calls: the judge's own limit is meant
             timeout_s=timeout_s,
         ) as http:
             yield BedrockJudge(
@@ -386,6 +386,19 @@ async def test_an_open_circuit_answers_at_once_and_a_probe_closes_it(
         await asyncio.sleep(0.25)
         assert isinstance(await judge.verdict(CANDIDATE), Scored)
         assert not judge.circuit_open
+
+
+async def test_a_probe_that_is_throttled_makes_room_for_another(
+    runtime: SandboxRuntime, asked: Asked
+) -> None:
+    runtime.scripts[MODEL] = refusing(503, "ServiceUnavailableException")
+    policy = replace(QUICK, max_failures=1, circuit=CircuitRule(min_calls=1, open_s=0.05))
+    async with asked(policy=policy) as judge:
+        await judge.verdict(CANDIDATE)
+        runtime.scripts[MODEL] = refusing(429, "ThrottlingException", times=1)
+        await asyncio.sleep(0.1)
+        assert (await judge.verdict(CANDIDATE)).bill.calls == 1
+        assert isinstance(await judge.verdict(CANDIDATE), Scored)
 
 
 async def test_throttles_open_no_circuit(runtime: SandboxRuntime, asked: Asked) -> None:
