@@ -163,7 +163,6 @@ async def _replace(objects: Objects, at: str, together: _Together, kms_key: str 
     names, bytes_before = together.names, together.stored_bytes
     rows_before = sum(table.num_rows for table in together.tables)
     began, data, rows = await asyncio.to_thread(_merged, together.tables)
-    together.tables.clear()
     key = at + object_name(began, names)
     await objects.put(key, data, content_type=CONTENT_TYPE, kms_key=kms_key)
     stored = await objects.get(key)
@@ -173,15 +172,17 @@ async def _replace(objects: Objects, at: str, together: _Together, kms_key: str 
     return Replaced(at, len(names), bytes_before, len(data), rows, rows_before - rows)
 
 
-def _merged(tables: Sequence[pa.Table]) -> tuple[str, bytes, int]:
-    """One file of several tables: its first moment, its bytes, its rows."""
-    table = pa.concat_tables(tables).combine_chunks()
-    keys = table.select(_ORDER)
+def _merged(tables: list[pa.Table]) -> tuple[str, bytes, int]:
+    """One file of several tables: its first moment, its bytes, its rows. Empties the list as it goes."""
+    table = pa.concat_tables(tables)
+    tables.clear()
+    keys = table.select(_ORDER).combine_chunks()
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending", "at_start") for name in _ORDER])
     ordered = keys.take(order)
     again = _equals_the_one_before(ordered)
     order = order.filter(pc.invert(again))
     merged = table.take(order)
+    del table
     began: datetime = ordered["completed_at"][0].as_py()
     return f"{began.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}", encode_table(merged), merged.num_rows
 
