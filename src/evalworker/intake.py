@@ -22,6 +22,7 @@ ParkReason = Literal[
     "unknown_schema",  # of a version that this worker does not know
     "content_corrupt",  # content that does not open under the ids that it came with
     "store_refused",  # a result that no store takes
+    "judge_failed",  # the judge fails at this one, again and again, while it answers others
     "worker_failed",  # this worker itself failed at it, again and again
 ]
 

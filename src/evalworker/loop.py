@@ -9,11 +9,9 @@ could not be stored yet is kept here.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
 
 import msgspec
 
@@ -23,6 +21,7 @@ from evalworker.intake import read_event, refuses
 from evalworker.judging.bedrock import BedrockJudge
 from evalworker.judging.budget import Budget
 from evalworker.judging.judge import Candidate, Malformed, Refused, Scored, Unavailable
+from evalworker.patience import Patience
 from evalworker.publishing import ScoreLines
 from evalworker.records import StreamRecord
 from evalworker.sealing import Sealing
@@ -41,9 +40,6 @@ from llmplatform.redaction import describe_fault
 from llmplatform.samples import SampleEvent
 
 logger = logging.getLogger(__name__)
-
-# A record at which this worker itself fails that often is put aside, so that it holds up no shard.
-MAX_FAILURES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ class Evaluator:
         self._parked = parked
         self._lines = lines
         self._clock = clock
-        self._failures: Counter[Place] = Counter()
+        self._patience = Patience()
         self._unstored: dict[Place, Scored] = {}
         self.tally = Tally()
 
@@ -123,7 +119,7 @@ class Evaluator:
         self.tally.forget(records)
 
     def _forget(self, place: Place) -> None:
-        self._failures.pop(place, None)
+        self._patience.forget(place)
         self._unstored.pop(place, None)
 
     def _read(self, record: StreamRecord, tenants: dict[Place, str]) -> _Sample | End:
@@ -178,8 +174,7 @@ class Evaluator:
     def _stumbled(self, place: Place, fault: Exception) -> End:
         """The end of a record at which we failed ourselves: tried again, but not for ever."""
         _note("evaluation", fault)
-        self._failures[place] += 1
-        return Parked("worker_failed") if self._failures[place] >= MAX_FAILURES else UNFINISHED
+        return Parked("worker_failed") if self._patience.stumbled(place) else UNFINISHED
 
     async def _found(self, sample: _Sample, result: EvalResult) -> End:
         """The end of a sample that was judged before: the history may not have it yet."""
@@ -193,7 +188,7 @@ class Evaluator:
             return Skipped("no_answer")
         kept = await self._sealing.as_stored(event, policy)  # before the judge is paid: the key may be gone
         if place not in self._unstored:
-            outcome = await self._asked(event, policy, content)
+            outcome = await self._asked(sample, content)
             if not isinstance(outcome, Scored):
                 return outcome
             self._unstored[place] = outcome
@@ -204,21 +199,24 @@ class Evaluator:
             self._lines.add(result)
         return Judged(HistoryRow(kept, stored))
 
-    async def _asked(self, event: SampleEvent, policy: TenantPolicy, content: EvalContent) -> Scored | End:
+    async def _asked(self, sample: _Sample, content: EvalContent) -> Scored | End:
         """What the judge says, as far as the tenant's budget goes."""
-        limit_usd = policy.judge_daily_budget_usd
+        event, place = sample.event, sample.record.place
+        limit_usd = sample.policy.judge_daily_budget_usd
         if limit_usd is None:
             limit_usd = self._daily_budget_usd
         if not await self._budget.allows(event.tenant_id, limit_usd):
             return Skipped("budget")
         candidate = Candidate(event.tenant_id, event.request_id, event.trace_id.replace("-", ""), content)
+        self._patience.asks(place)
         outcome = await self._judge.verdict(candidate)
         self._budget.spent(event.tenant_id, outcome.bill)
         match outcome:
             case Scored():
+                self._patience.verdicts += 1
                 return outcome
-            case Unavailable():
-                return UNFINISHED
+            case Unavailable(reason):
+                return Parked("judge_failed") if self._patience.unanswered(place, reason) else UNFINISHED
             case Malformed():
                 return Skipped("judge_malformed")
             case Refused():
