@@ -119,6 +119,7 @@ def parquet(rows: list[HistoryRow]) -> None:
     print(f"\n{'rows in a file':<16}{'bytes':>12}{'bytes/row':>12}{'written rows/s':>16}{'read rows/s':>14}")
     for size in (1, 10, 100, 1_000, len(rows)):
         rounds = max(1, min(100, 2_000 // size))
+        data = b""
         began = time.process_time()
         for _ in range(rounds):
             data = encode_rows(rows[:size])

@@ -12,7 +12,9 @@ from sandbox.emulator import CREDENTIALS, REGION
 
 
 @asynccontextmanager
-async def results_at(url: str, table: str = EVAL_RESULTS.name) -> AsyncIterator[Results]:
+async def results_at(
+    url: str, table: str = EVAL_RESULTS.name, *, timeout_s: float = 2.0
+) -> AsyncIterator[Results]:
     """The store of results at an address."""
     http = SignedHttp(
         service="dynamodb",
@@ -21,7 +23,7 @@ async def results_at(url: str, table: str = EVAL_RESULTS.name) -> AsyncIterator[
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=16,
-        timeout_s=2.0,
+        timeout_s=timeout_s,
     )
     async with http:
         yield Results(DynamoDb(http), table=table, first_pause_s=0.001)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from corpus.eval_results import (
     CANARY,
@@ -183,6 +184,43 @@ async def test_a_file_of_another_schema_is_left_as_it_is(objects: Objects) -> No
     keys = [one.key for one in await listed(objects)]
     assert foreign in keys
     assert len(keys) == 2
+
+
+class ClientWithoutAKey:
+    """A client whose S3 may not read what lies under one KMS key."""
+
+    def __init__(self, s3: Any, kms_key: str) -> None:
+        self._s3 = s3
+        self._kms_key = kms_key
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self._s3, operation)
+
+    async def get_object(self, **request: Any) -> Any:
+        head = await self._s3.head_object(**request)
+        if head.get("SSEKMSKeyId") == self._kms_key:
+            raise ClientError({"Error": {"Code": "KMS.DisabledException"}}, "GetObject")
+        return await self._s3.get_object(**request)
+
+
+async def test_files_under_a_key_that_is_gone_stay_and_hinder_nobody(
+    objects: Objects, s3: Any, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await written(
+        objects,
+        [make_sealed_row(1)],
+        [make_sealed_row(2)],
+        [make_row(3, tenant_id="sealed")],
+        [make_row(4, tenant_id="sealed")],
+    )
+    without_key = Objects(ClientWithoutAKey(s3, TENANT_KEY), bucket)  # type: ignore[arg-type]  # the part of it that is used
+    (step,) = await compacted(without_key)
+    assert step.files == 2
+    assert "left as it is" in caplog.text
+    assert sorted(numbers_of(await stored_rows(objects))) == [1, 2, 3, 4]
+    read = [event async for event in read_events(without_key, DAY, DAY)]
+    assert [event.request_id for event in read] == [make_event(number).request_id for number in (3, 4)]
+    assert "left out" in caplog.text
 
 
 async def test_two_at_once_lose_nothing(objects: Objects) -> None:

@@ -22,6 +22,7 @@ from corpus.eval_results import (
 from evalworker.stores.faults import StoreUnavailable
 from evalworker.stores.history import HistoryRow, HistoryWriter
 from evalworker.stores.history_reader import read_events
+from evalworker.stores.history_rows import open_rows
 from evalworker.stores.objects import Objects
 from evalworker.stores.results import Results
 from harness.eval_stores import results_at
@@ -40,6 +41,18 @@ async def keys_in(s3: Any, bucket: str) -> list[str]:
 
 async def events(objects: Objects, first: date = DAY, last: date = DAY, **only: Any) -> list[SampleEvent]:
     return [event async for event in read_events(objects, first, last, **only)]
+
+
+async def everything(objects: Objects) -> str:
+    """All that is in any column of any file, and the files' names."""
+    found = ""
+    async for one in objects.list(""):
+        stored = await objects.get(one.key)
+        assert stored is not None
+        file = open_rows(stored.data)
+        assert file is not None
+        found += f"{one.key}{file.schema_arrow}{file.read().to_pylist()}"
+    return found
 
 
 async def test_rows_are_read_back_as_they_were(objects: Objects) -> None:
@@ -126,18 +139,17 @@ async def test_a_tenants_own_key_is_the_objects_key(objects: Objects, s3: Any, b
 
 
 async def test_no_word_of_a_sealed_or_withheld_sample_is_in_any_object(
-    objects: Objects, s3: Any, bucket: str
+    objects: Objects,
 ) -> None:
     withheld = make_event(2, tenant_id="hashed", content_mode="hash_only", content_withheld="hash_only")
     # A sample from before the tenant had its key, and a result from after.
     late = HistoryRow(make_event(3, tenant_id="sealed"), make_sealed_row(3).result)
     rows = [make_sealed_row(1), HistoryRow(withheld, make_result(withheld)), late]
     await HistoryWriter(objects).write(rows)
-    for key in await keys_in(s3, bucket):
-        stored = await objects.get(key)
-        assert stored is not None
-        assert CANARY.encode() not in stored.data
+    assert CANARY not in await everything(objects)
     assert not [event for event in await events(objects) if event.prompt or event.completion]
+    await HistoryWriter(objects).write([make_row(4)])
+    assert CANARY in await everything(objects)  # it would have been found
 
 
 class ClientOfALostKey:

@@ -165,7 +165,7 @@ async def test_keys_that_were_left_out_are_asked_for_again() -> None:
 async def test_a_store_that_is_down_is_unavailable_and_serves_when_it_is_back() -> None:
     server = HttpReceiver(lambda *_: json_answer({}))
     await server.start()
-    async with results_at(server.url) as results:
+    async with results_at(server.url, timeout_s=0.3) as results:
         result = make_result()
         for mood in ("failing", "garbage", "silent"):
             server.mood = mood
