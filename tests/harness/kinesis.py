@@ -211,6 +211,12 @@ class Consumer:
         """SIGTERM it; tells whether it ended by itself in time, and well."""
         return await self._child.stop(within_s) and self._child.returncode == 0
 
+    async def cancel(self, within_s: float) -> bool:
+        """Have it cancel its feed; tells whether it ended in time, and well."""
+        os.kill(self._child.pid, signal.SIGINT)
+        await asyncio.wait({self._child.ended}, timeout=within_s)
+        return self._child.returncode == 0
+
     async def kill(self) -> None:
         """SIGKILL it."""
         if self.running:

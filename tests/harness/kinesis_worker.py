@@ -3,11 +3,12 @@
     {"id": "7", "again": 2, "raises": 1, "slow_s": 3, "held_by": "a"}
 
 Brought again twice; the processor raises once; three seconds long; unfinished while the file `a` exists.
-It is told by the environment; writes each record that it meets to WORKER.seen, its figures to
-WORKER.figures.
+SIGTERM stops the feed, SIGINT cancels it. It is told by the environment; writes each record that it meets
+to WORKER.seen, its figures to WORKER.figures.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -74,12 +75,14 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     end_with_stdin()
     running = asyncio.create_task(feed.run(stop))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     while not running.done():
         fresh = folder / f"{worker}.figures.new"
         fresh.write_text(json.dumps(dataclasses.asdict(feed.figures)))
         fresh.replace(folder / f"{worker}.figures")
         await asyncio.wait({running}, timeout=0.2)
-    await running
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 if __name__ == "__main__":

@@ -133,6 +133,7 @@ async def _sharing(chapter: Chapter) -> None:
     await kinesis.merge(chapter.name, *children)
     chapter.send(*(f"merged-{n}" for n in range(10)))
     await chapter.all_seen()
+    facts["cancelled in time"] = await a.cancel(8)
     facts["shards that were read"] = {one.shard_id for one in chapter.seen()}
 
 
@@ -285,6 +286,10 @@ def test_a_stopped_worker_leaves_its_unfinished_batch_to_the_next(endings: Chapt
     assert endings.facts["given up at the stop"] == 1
     assert not endings.facts["stop moved the checkpoint"]
     assert endings.times("stopped", "heir") == 1
+
+
+def test_a_feed_that_is_cancelled_ends_its_consumer(sharing: Chapter) -> None:
+    assert sharing.facts["cancelled in time"]
 
 
 def test_a_batch_that_ends_within_the_grace_is_checkpointed(endings: Chapter) -> None:
