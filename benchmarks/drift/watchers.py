@@ -154,6 +154,8 @@ class Cusum:
 class Windows:
     """Means of windows of 15 minutes, an alarm at the end of the first one that is too low."""
 
+    name: str
+
     def __init__(self, series: int) -> None:
         self._learnt: list[Floats] = []
         self._low = np.zeros(series, dtype=bool)
@@ -204,7 +206,7 @@ class Percent15(Windows):
 class ShippedDrop:
     """The 15 % rule as shipped: the last hundred scores and at least 15 minutes, each minute anew."""
 
-    name = "15 % rule as shipped (`drop.py`)"
+    name = "15 % rule as shipped"
 
     def __init__(self, series: int) -> None:
         self.settings = DropSettings()
@@ -233,4 +235,4 @@ class ShippedDrop:
             rings[:, at] = enough & below
         low = np.concatenate([self._low[None], rings])
         self._low = low[-1]
-        return low[1:] & ~low[:-1]
+        return np.asarray(low[1:] & ~low[:-1])

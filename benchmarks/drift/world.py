@@ -31,7 +31,7 @@ class Conditions:
     burst: float = 0.0
     """Standard deviation of the mean from minute to minute; volume then comes in bursts too."""
     wander: float = 0.0
-    """Standard deviation of a mean that drifts about with a time constant of two hours."""
+    """Standard deviation of a mean that drifts about within hours."""
     mix: float = 0.0
     """By how much the mean is lower on half of the half-days, chosen by chance: another mix of questions."""
 
@@ -49,8 +49,8 @@ class World:
         self.series = series
         self._per_minute = per_day / _DAY_MINUTES
         self._rng = np.random.default_rng(seed)
-        self._wander = np.zeros(series)
-        self._mix = np.zeros(series)
+        self._wander: Floats = np.zeros(series)
+        self._mix: Floats = np.zeros(series)
 
     def hour(self, index: int, fall: Floats | float = 0.0) -> npt.NDArray[np.int64]:
         """Counts of an hour, (60, series, scores); `fall` in points, broadcast to (60, series)."""
@@ -58,8 +58,9 @@ class World:
         noonness = -np.cos(2 * np.pi * of_day)[:, None]
         rng, like = self._rng, self.conditions
         if index % 12 == 0:
-            self._mix = like.mix * rng.integers(0, 2, self.series)
-        self._wander += -0.5 * self._wander + like.wander * np.sqrt(0.75) * rng.standard_normal(self.series)
+            self._mix = like.mix * rng.integers(0, 2, self.series).astype(np.float64)
+        moved = like.wander * 0.75**0.5 * rng.standard_normal(self.series)
+        self._wander = 0.5 * self._wander + moved
         mean = like.swing * noonness + self._wander - self._mix - fall
         rate = self._per_minute * (1 + 0.6 * noonness)
         if like.burst:
