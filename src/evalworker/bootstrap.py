@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 FLUSH_S: Final = 4.0
 """How long rows and metrics may be delivered after the last batch."""
 DYNAMODB_TIMEOUT_S: Final = 10.0
+MAX_POLICY_AGE_S: Final = 60.0
+STDOUT: Final = 1
 _POLL_S: Final = 0.02
 
 
@@ -58,6 +60,7 @@ class Worker:
     """A worker, put together and not yet fed."""
 
     evaluator: Evaluator
+    policies: ParameterPolicySource
     judge: BedrockJudge
     feed: KinesisFeed
     reporter: Reporter
@@ -74,12 +77,19 @@ class Worker:
             await asyncio.gather(reporting, return_exceptions=True)
             self.reporter.report()
 
+    async def heed_tenants(self) -> None:
+        """Read the tenants again if what is known is too old to heed an opt-out: we may have been frozen."""
+        age_s = self.policies.age_s
+        if age_s is None or age_s > MAX_POLICY_AGE_S:
+            await self.policies.refresh()
+
     async def delivered(self, *, within_s: float) -> None:
-        """Wait until rows and metrics so far are delivered, at most so long; the sinks go on."""
+        """Report, and wait until rows and metrics are delivered, at most so long; the sinks go on."""
         self.scores.flush()
         self.reporter.report()
         try:
             async with asyncio.timeout(within_s):
+                await self.reporter.look()
                 while any(sink.counts.pending for sink in self.sinks):  # noqa: ASYNC110  # a sink tells nobody
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
@@ -87,9 +97,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def assembled(settings: EvalSettings, environment: EnvironmentSettings) -> AsyncIterator[Worker]:
+async def assembled(
+    settings: EvalSettings, environment: EnvironmentSettings, *, lines_fd: int = STDOUT
+) -> AsyncIterator[Worker]:
     """The worker on the clients that its environment names; flushed and closed when the block ends.
 
+    Metrics go to `lines_fd` where the environment names no agent for them.
     Raises ConfigFault. A service that does not answer stops nothing here: records wait for it.
     """
     clock = SystemClock()
@@ -129,7 +142,7 @@ async def assembled(settings: EvalSettings, environment: EnvironmentSettings) ->
             )
         )
         agent = environment.aws_emf_agent_endpoint
-        lines = AgentLineSink(agent) if agent else FileLineSink()
+        lines = AgentLineSink(agent) if agent else FileLineSink(lines_fd)
         ledger = LedgerSink(
             url=endpoint_url("dynamodb", region, os.environ),
             region=region,
@@ -173,7 +186,8 @@ async def assembled(settings: EvalSettings, environment: EnvironmentSettings) ->
             lines=scores,
             clock=clock,
         )
-        writer = f"{socket.gethostname()}/{os.getpid()}"
+        # Functions on Lambda may share the name of a host and the number of a process.
+        writer = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         feed = _feed(evaluator, settings, region, clock)
 
         async def beat(heartbeat: Heartbeat) -> None:
@@ -195,7 +209,7 @@ async def assembled(settings: EvalSettings, environment: EnvironmentSettings) ->
             write_spending=budget.flush,
             clock=clock,
         )
-        yield Worker(evaluator, judge, feed, reporter, scores, (ledger, lines))
+        yield Worker(evaluator, policies, judge, feed, reporter, scores, (ledger, lines))
 
 
 def _feed(evaluator: Evaluator, settings: EvalSettings, region: str, clock: Clock) -> KinesisFeed:

@@ -1,9 +1,13 @@
 """What can become of a record that was read. Pure."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from evalworker.intake import ParkReason, SkipReason
 from evalworker.stores.history_rows import HistoryRow
+
+Cause = Literal["policies", "judge", "key", "store", "worker"]
+"""What did not answer, or failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class Parked:
 class Unfinished:
     """Something did not answer: to be brought again."""
 
+    cause: Cause
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -33,4 +39,3 @@ class Judged:
 
 
 End = Skipped | Parked | Unfinished | Judged
-UNFINISHED = Unfinished()

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import date
 
-from evalworker.drift.job import DriftReport, run_once
+from evalworker.drift.job import DriftReport, run_once, unavailable
 from evalworker.drift.settings import DriftSettings
 from evalworker.drift.store import DriftStore
 from evalworker.drift.traffic import TrafficReader
@@ -44,20 +44,25 @@ async def watch_drift(
         try:
             while True:
                 started_ns = clock.monotonic_ns()
-                report = await run_once(
-                    store,
-                    traffic,
-                    policies.policies(),
-                    lines,
-                    now=clock.now(),
-                    settings=settings,
-                    rebuild=rebuild,
-                )
+                complete = False
+                if policies.age_s is None:
+                    logger.error("tenants were never read: nothing is looked at")
+                    lines.accept(unavailable(clock.now()))
+                else:
+                    report = await run_once(
+                        store,
+                        traffic,
+                        policies.policies(),
+                        lines,
+                        now=clock.now(),
+                        settings=settings,
+                        rebuild=rebuild,
+                    )
+                    complete, rebuild = report.complete, False
+                    _tell(report)
                 took_s = (clock.monotonic_ns() - started_ns) / 1e9
-                _tell(report, took_s)
-                rebuild = False
                 if once or await _stopped(stop, within_s=max(every_s - took_s, 0)):
-                    return report.complete
+                    return complete
         finally:
             await lines.flush(FLUSH_S)
 
@@ -76,12 +81,9 @@ async def compact_history(
         await compact(objects, first, last, written_before=SystemClock().now() - MIN_AGE, progress=progress)
 
 
-def _tell(report: DriftReport, took_s: float) -> None:
+def _tell(report: DriftReport) -> None:
     failed = [tenant.tenant_id for tenant in report.tenants if tenant.outcome == "failed"]
-    logger.info(
-        "looked for falling scores",
-        extra={"tenants": len(report.tenants), "series": report.series, "seconds": round(took_s, 3)},
-    )
+    logger.info("looked for falling scores", extra={"tenants": len(report.tenants), "series": report.series})
     if failed:
         logger.error("tenants that could not be looked at: %s", ", ".join(failed))
 

@@ -9,14 +9,15 @@ could not be stored yet is kept here.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
 from evalworker.bertscore.scoring import BertScoring
-from evalworker.ends import UNFINISHED, End, Judged, Parked, Skipped
+from evalworker.ends import End, Judged, Parked, Skipped, Unfinished
 from evalworker.intake import read_event, refuses
 from evalworker.judging.bedrock import BedrockJudge
 from evalworker.judging.budget import Budget
@@ -108,9 +109,11 @@ class Evaluator:
         for record in records:
             place = record.place
             self.tally.settle(record, ends[place], tenant_id=tenants.get(place), at=now)
-            if ends[place] is not UNFINISHED:
+            if not isinstance(ends[place], Unfinished):
                 self._forget(place)
-        return frozenset(record.sequence_number for record in records if ends[record.place] is UNFINISHED)
+        return frozenset(
+            record.sequence_number for record in records if isinstance(ends[record.place], Unfinished)
+        )
 
     def give_up(self, records: Sequence[StreamRecord]) -> None:
         """Take it that these will not be brought here again."""
@@ -128,7 +131,7 @@ class Evaluator:
         if not isinstance(event, SampleEvent):
             return Parked(event)
         if self._policies.age_s is None:  # who the tenants are is not known yet
-            return UNFINISHED
+            return Unfinished("policies")
         policy = self._policies.policy_of(event.tenant_id)
         if policy is None:
             return Skipped("no_tenant")
@@ -146,22 +149,22 @@ class Evaluator:
             known = await self._results.known(list(by_key))
         except StoreUnavailable as fault:
             _note("results", fault)
-            return {sample.record.place: UNFINISHED for sample in samples}
+            return {sample.record.place: Unfinished("store") for sample in samples}
         fresh = [sample for key, sample in by_key.items() if key not in known]
         evaluated = await asyncio.gather(
-            *(self._guarded(sample, self._evaluated(sample)) for sample in fresh),
-            *(self._guarded(by_key[key], self._found(by_key[key], known[key])) for key in known),
+            *(self._guarded(sample, partial(self._evaluated, sample)) for sample in fresh),
+            *(self._guarded(by_key[key], partial(self._found, by_key[key], known[key])) for key in known),
         )
         ends = dict(zip([*(sample.key for sample in fresh), *known], evaluated, strict=True))
         return {sample.record.place: ends[sample.key] for sample in samples}
 
-    async def _guarded(self, sample: _Sample, work: Awaitable[End]) -> End:
+    async def _guarded(self, sample: _Sample, work: Callable[[], Awaitable[End]]) -> End:
         """The end of one sample, whatever befalls it: no record takes its batch along."""
         try:
-            return await work
+            return await work()
         except (StoreUnavailable, KeyServiceFailed) as fault:
             _note("evaluation", fault)
-            return UNFINISHED
+            return Unfinished("key" if isinstance(fault, KeyServiceFailed) else "store")
         except KeyUnavailable:
             return Skipped("key_unavailable")
         except ContentTampered:
@@ -174,7 +177,7 @@ class Evaluator:
     def _stumbled(self, place: Place, fault: Exception) -> End:
         """The end of a record at which we failed ourselves: tried again, but not for ever."""
         _note("evaluation", fault)
-        return Parked("worker_failed") if self._patience.stumbled(place) else UNFINISHED
+        return Parked("worker_failed") if self._patience.stumbled(place) else Unfinished("worker")
 
     async def _found(self, sample: _Sample, result: EvalResult) -> End:
         """The end of a sample that was judged before: the history may not have it yet."""
@@ -216,7 +219,8 @@ class Evaluator:
                 self._patience.verdicts += 1
                 return outcome
             case Unavailable(reason):
-                return Parked("judge_failed") if self._patience.unanswered(place, reason) else UNFINISHED
+                give_up = self._patience.unanswered(place, reason)
+                return Parked("judge_failed") if give_up else Unfinished("judge")
             case Malformed():
                 return Skipped("judge_malformed")
             case Refused():
@@ -260,7 +264,7 @@ class Evaluator:
             await self._history.write(list({id(row): row for row in judged.values()}.values()))
         except StoreUnavailable as fault:
             _note("history", fault)
-            return dict.fromkeys(judged, UNFINISHED)
+            return dict.fromkeys(judged, Unfinished("store"))
         except Exception as fault:  # noqa: BLE001  # some row fits into no file: which, and the others do
             _note("history", fault)
             return await self._written_alone(judged)
@@ -273,7 +277,7 @@ class Evaluator:
                 await self._history.write([row])
             except StoreUnavailable as fault:
                 _note("history", fault)
-                ends[place] = UNFINISHED
+                ends[place] = Unfinished("store")
             except Exception as fault:  # noqa: BLE001  # as in `_guarded`
                 ends[place] = self._stumbled(place, fault)
         return ends
@@ -290,7 +294,7 @@ class Evaluator:
                     await self._parked.put(record, end.reason)
                 except StoreUnavailable as fault:
                     _note("parked records", fault)
-                    unfinished[record.place] = UNFINISHED
+                    unfinished[record.place] = Unfinished("store")
         return unfinished
 
 

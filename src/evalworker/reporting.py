@@ -119,8 +119,9 @@ class Reporter:
     @property
     def available(self) -> bool:
         """Whether what is sampled can be judged here and now."""
-        held = self._feed().leases_held > 0
-        return held and self._policy_age_s() is not None and not self._judge.circuit_open
+        feed = self._feed()
+        fed = feed.leases_held > 0 or not feed.starts  # what was never started does not feed us: Lambda does
+        return fed and self._policy_age_s() is not None and not self._judge.circuit_open
 
     def report(self) -> None:
         """Write the figures since the last report."""

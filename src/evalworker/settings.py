@@ -7,7 +7,6 @@ cost by default, is here.
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,14 +21,10 @@ class EvalSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
-    application_name: str = "llm-platform-evalworker"
+    application_name: str = Field(default="llm-platform-evalworker", min_length=3)
     """Names the table of leases; workers of one name share the stream, another name reads it anew."""
-    fan_out: bool = False
-    """Enhanced fan-out: a throughput of our own, for a price a shard-hour."""
-    start_at: Literal["TRIM_HORIZON", "LATEST"] = "TRIM_HORIZON"
-    """Where a stream without checkpoints is read from."""
     batch_records: int = Field(default=200, ge=1, le=10_000)
-    """Records evaluated together; a batch that a crash interrupts is read again."""
+    """Records of a shard evaluated together, at most once a second; what a crash interrupts is read again."""
     judge: str | None = None
     """A name in the list of judges; the list's own default without it."""
     judges: Path | None = None

@@ -53,9 +53,9 @@ class Tally:
         if place not in self._pending:  # brought twice in one batch: it is counted
             return
         match end:
-            case Unfinished():
+            case Unfinished(cause):
                 self.unfinished += 1
-                self._note(tenant_id, heartbeat.UNFINISHED, at)
+                self._note(tenant_id, heartbeat.UNFINISHED, at, None if cause == "judge" else cause)
                 return
             case Judged() if place in self._scored_here:
                 self.scored += 1

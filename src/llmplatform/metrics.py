@@ -167,7 +167,7 @@ SCORE_FALLEN: Final = _evaluation(
 SCORE_DROP_PERCENT: Final = _evaluation(
     "score_drop_percent",
     "Percent",
-    "How far the weighted mean of the last hour is below that of the seven days before; negative is a rise.",
+    "How far the weighted mean of the latest scores is below that of the seven days before.",
 )
 SCORE_DROPPED: Final = _evaluation(
     "score_dropped", "Count", "0 or 1, once a minute: the drop is over 15 % and no play of chance."

@@ -105,6 +105,15 @@ class _Folded:
     went_back: bool
 
 
+def unavailable(now: datetime) -> bytes:
+    """The line that says that nothing could be looked at."""
+    return _availability(now, available=False)
+
+
+def _availability(now: datetime, *, available: bool) -> bytes:
+    return encode_figures(now, PIPELINE, {"component": COMPONENT}, {AVAILABILITY.name: int(available)})
+
+
 async def run_once(
     store: DriftStore,
     traffic: TrafficReader,
@@ -128,9 +137,7 @@ async def run_once(
             return await run.guarded(policy)
 
     report = DriftReport(now, tuple(await asyncio.gather(*map(in_turn, policies))))
-    lines.accept(
-        encode_figures(now, PIPELINE, {"component": COMPONENT}, {AVAILABILITY.name: int(report.complete)})
-    )
+    lines.accept(_availability(now, available=report.complete))
     return report
 
 

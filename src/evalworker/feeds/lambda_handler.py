@@ -6,7 +6,7 @@ and keeps its event loop between invocations.
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import cached_property
@@ -41,10 +41,10 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> Failures:
     done. Lambda repeats everything from the lowest sequence number named: where there is a result, that
     costs a read and no second verdict.
     """
-    return _host.answer(event, within_s=context.get_remaining_time_in_millis() / 1_000 - ANSWER_S)
+    return _host.answer(event, lambda: context.get_remaining_time_in_millis() / 1_000)
 
 
-class _Host:
+class Host:
     """What lives as long as Lambda keeps the process: a loop, and the worker on it."""
 
     def __init__(self) -> None:
@@ -55,18 +55,28 @@ class _Host:
     def _loop(self) -> asyncio.Runner:
         return asyncio.Runner()
 
-    def answer(self, event: Mapping[str, Any], *, within_s: float) -> Failures:
+    def answer(self, event: Mapping[str, Any], left_s: Callable[[], float]) -> Failures:
         """See `handler`. Raises ConfigFault at a first invocation that is misconfigured."""
-        return self._loop.run(self._answer(event, within_s))
+        return self._loop.run(self._answer(event, left_s))
 
-    async def _answer(self, event: Mapping[str, Any], within_s: float) -> Failures:
-        if self._worker is None:
+    def close(self) -> None:
+        """Take the worker apart, as Lambda never does."""
+        self._loop.run(self._stack.aclose())
+        self._loop.close()
+
+    async def _answer(self, event: Mapping[str, Any], left_s: Callable[[], float]) -> Failures:
+        worker = self._worker
+        if worker is None:
             configure_logging("evalworker")
-            self._worker = await self._stack.enter_async_context(assembled(*read_settings()))
+            worker = await self._stack.enter_async_context(assembled(*read_settings()))
+            self._worker = worker
+        await worker.heed_tenants()
+        # Asked only now: putting the worker together takes seconds.
+        within_s = left_s() - ANSWER_S - DELIVER_S
         try:
-            return await evaluated(self._worker.evaluator, event, within_s=within_s - DELIVER_S)
+            return await evaluated(worker.evaluator, event, within_s=within_s)
         finally:
-            await self._worker.delivered(within_s=DELIVER_S)
+            await worker.delivered(within_s=DELIVER_S)
 
 
 async def evaluated(processor: RecordProcessor, event: Mapping[str, Any], *, within_s: float) -> Failures:
@@ -101,4 +111,4 @@ def records_of(event: Mapping[str, Any]) -> Sequence[StreamRecord]:
     ]
 
 
-_host: Final = _Host()
+_host: Final = Host()
