@@ -73,7 +73,7 @@ def epoch_in(scores: JudgedScores, dimension: str) -> str:
 
 
 def lines_of(scored: Iterable[JudgedScores], start: datetime, end: datetime) -> tuple[Line, ...]:
-    """A line for each model, dimension and epoch; the epoch that was last seen comes first."""
+    """A line for each model, dimension and epoch: the judges first, of them the one that was last seen."""
     width = width_of(start, end)
     growing: defaultdict[Series, _Growing] = defaultdict(_Growing)
     for scores in scored:
@@ -102,6 +102,7 @@ def lines_of(scored: Iterable[JudgedScores], start: datetime, end: datetime) -> 
         sorted(
             lines,
             key=lambda line: (
+                line.series.dimension == BERTSCORE,
                 -last_seen[line.series.epoch].timestamp(),
                 line.series.epoch,
                 line.series.model_id,

@@ -24,6 +24,7 @@ from operator_cli.evals_times import iso, minute, second
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _NOTHING: Final = "·"
 _INDENT: Final = (0, 0, 0, 2)
+_INNER: Final = (0, 0, 0, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def overview(found: Overview) -> RenderableType:
         )
     for epoch, lines in epochs:
         parts += [Text(), _judge(epoch, found.judges.get(epoch))]
-        parts.append(Padding(_table(lines, found.statuses), _INDENT))
+        for model, of_model in groupby(lines, key=lambda line: line.series.model_id):
+            parts += _model(model, list(of_model), found.statuses)
     if found.worst:
         parts += [Text(), *_worst(found.worst)]
     return Group(*parts, Text(), *_workers(found.workers, found.end))
@@ -109,25 +111,34 @@ def _judge(epoch: str, judge: Judge | str | None) -> Text:
             return Text(f"judge {epoch}", style="bold")
 
 
-def _table(lines: Sequence[Line], statuses: Mapping[str, SeriesStatus]) -> Table:
+def _model(
+    model: str, lines: Sequence[Line], statuses: Mapping[str, SeriesStatus]
+) -> Iterator[RenderableType]:
+    yield Padding(Text(model), _INDENT)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("model", "dimension", "n", "mean", "over time", "from–to", "drift"):
-        table.add_column(name, no_wrap=name != "drift", justify="right" if name in {"n", "mean"} else "left")
-    model = ""
+    for name in ("dimension", "n", "mean"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "dimension" else "right")
+    table.add_column("over time", overflow="fold")  # a month is longer than a line
+    table.add_column("from–to", no_wrap=True)
     for line in lines:
         means = [mean.value for _, mean in line.buckets]
-        series = line.series
+        dimension = line.series.dimension
         table.add_row(
-            series.model_id if series.model_id != model else "",
-            series.dimension,
+            dimension,
             f"{line.whole.n:,}",
-            _figure(line.whole.value, series.dimension),
+            _figure(line.whole.value, dimension),
             Text(sparkline(means), style="cyan"),
-            Text(_scale(means, series.dimension), style="dim"),
-            _drift(statuses.get(series.key), series.dimension),
+            Text(_scale(means, dimension), style="dim"),
         )
-        model = series.model_id
-    return table
+    yield Padding(table, _INNER)
+    standing: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        told = _drift(statuses.get(line.series.key), line.series.dimension)
+        standing.setdefault(told, []).append(line.series.dimension)
+    for (told_text, style), dimensions in standing.items():
+        names = "all" if len(dimensions) == len(lines) > 1 else ", ".join(dimensions)
+        drift = Text("drift: ", style="dim").append(told_text, style=style)
+        yield Padding(drift.append(f" ({names})", style="dim"), _INNER)
 
 
 def _figure(value: float | None, dimension: str) -> str:
@@ -143,24 +154,28 @@ def _scale(means: Sequence[float | None], dimension: str) -> str:
     return f"{_figure(min(known), dimension)}–{_figure(max(known), dimension)}"
 
 
-def _drift(status: SeriesStatus | None, dimension: str) -> Text:
+def _drift(status: SeriesStatus | None, dimension: str) -> tuple[str, str]:
+    """How a series stands, and in which style that is said."""
     if status is None:
-        return Text("not watched yet", style="dim")
+        return "not watched yet", "dim"
     if not status.current:
-        return Text("an earlier epoch", style="dim")
-    drop = "" if status.drop_percent is None else f"; {status.drop_percent:.1f} % under the baseline"
+        return "an earlier epoch", "dim"
     if status.status == "warming_up":
         lacks = [
             f"{missing:,} {what}"
             for missing, what in ((status.missing_samples, "samples"), (status.missing_hours, "hours"))
             if missing
         ]
-        return Text(f"warming up{', lacks ' + ' and '.join(lacks) if lacks else ''}", style="dim")
+        return f"warming up{', lacks ' + ' and '.join(lacks) if lacks else ''}", "dim"
+    drop = ""
+    if status.drop_percent is not None:
+        side = "under" if status.drop_percent > 0 else "over"
+        drop = f"; {abs(status.drop_percent):.1f} % {side} the baseline"
     if status.fall is not None:
         fall = status.fall
         levels = f"{_figure(fall.baseline_mean, dimension)} → {_figure(fall.level, dimension)}"
-        return Text(f"fallen since {minute(fall.onset)}: {levels}{drop}", style="bold red")
-    return Text(f"{status.status}{drop}", style="red" if status.dropped else "green")
+        return f"fallen since {minute(fall.onset)}: {levels}{drop}", "bold red"
+    return f"{status.status}{drop}", "red" if status.dropped else "green"
 
 
 def _worst(worst: Sequence[BadAnswer]) -> Iterator[RenderableType]:
@@ -176,7 +191,7 @@ def _worst(worst: Sequence[BadAnswer]) -> Iterator[RenderableType]:
         )
         reason = reason_text(one.said, one.worst.dimension)
         if reason is not None:
-            yield Padding(reason, (0, 0, 0, 4))
+            yield Padding(reason, _INNER)
 
 
 def reason_text(said: Said | None, dimension: str) -> Text | None:
