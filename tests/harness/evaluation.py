@@ -4,9 +4,10 @@ A test hands records to the evaluator as a feed would, and reads what came of th
 """
 
 import asyncio
+import base64
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,17 +16,24 @@ from typing import Any
 import boto3
 import msgspec
 import pytest
+from yarl import URL
 
 from evalworker.bootstrap import Worker, assembled
+from evalworker.loop import Evaluator
 from evalworker.records import StreamRecord
 from evalworker.settings import EnvironmentSettings, EvalSettings
-from llmplatform import ids
+from evalworker.stores.history_reader import read_events
+from evalworker.stores.objects import Objects
+from harness.cuttable import Cuttable
+from llmplatform import ids, samples
+from llmplatform.aws.envelope import ContentKeys
 from llmplatform.aws.tables import EVAL_HISTORY, EVAL_RESULTS, REQUEST_LEDGER
 from llmplatform.clock import SystemClock
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalResult, decode_result
+from llmplatform.ids import TenantId
 from llmplatform.ledger import LedgerRow, decode_item
 from llmplatform.policy import TenantPolicy
-from llmplatform.samples import SampleEvent
+from llmplatform.samples import Envelope, SampleEvent
 from llmplatform.tenants import Tenants
 from llmplatform.testing import make_policy
 from sandbox.emulator import ACCOUNT_ID, CREDENTIALS, REGION, Emulator, sandbox_session
@@ -44,6 +52,8 @@ price_key = "sandbox/judge"
 source = "a script"
 retrieved_on = 2026-01-01
 """
+SERVICES = ("bedrock-runtime", "dynamodb", "kms", "s3", "ssm")
+"""What the worker needs; a test may cut the way to each."""
 PRICES = Path(__file__).parents[2] / "src/sandbox/prices.toml"
 
 
@@ -89,6 +99,16 @@ def record(event: SampleEvent | bytes, number: int = 1) -> StreamRecord:
     return StreamRecord("shardId-000000000000", f"{number:056d}", datetime.now(UTC), data)
 
 
+async def brought(
+    evaluator: Evaluator, records: Sequence[StreamRecord], *, pause_s: float = 0.1, within_s: float = 60.0
+) -> None:
+    """Bring records as a feed does: the unfinished ones again, until there are none. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while unfinished := await evaluator.process(records):
+            records = [one for one in records if one.sequence_number in unfinished]
+            await asyncio.sleep(pause_s)
+
+
 @dataclass
 class Account:
     """What stands in the emulator, and the judge that answers."""
@@ -96,6 +116,9 @@ class Account:
     folder: Path
     aws: Emulator
     runtime: SandboxRuntime
+    ways: Mapping[str, Cuttable]
+    """To each of the worker's services."""
+    lines: "Lines"
     clients: dict[str, Any] = field(default_factory=dict)
 
     def boto3(self, service: str) -> Any:
@@ -128,6 +151,38 @@ class Account:
             else:
                 await tenants.create(policy)
 
+    async def remove(self, tenant_id: str) -> None:
+        """Take a tenant out of the account."""
+        async with sandbox_session().client("ssm", endpoint_url=self.aws.url) as ssm:
+            await Tenants(ssm, SystemClock()).remove(TenantId(tenant_id))
+
+    async def key(self) -> str:
+        """A new key in KMS, by its ARN."""
+        told = await asyncio.to_thread(self.boto3("kms").create_key)
+        return str(told["KeyMetadata"]["Arn"])
+
+    async def sealed(self, event: SampleEvent, kms_key: str) -> SampleEvent:
+        """The event as a gateway writes it for a tenant with a key of its own."""
+        bare, content = samples.split_content(event)
+        keys = ContentKeys(region=REGION, endpoint_url=self.aws.url, credentials=CREDENTIALS)
+        try:
+            ciphertext = await keys.seal(
+                samples.encode_content(content),
+                kms_key=kms_key,
+                tenant_id=event.tenant_id,
+                request_id=event.request_id,
+            )
+        finally:
+            keys.close()
+        return msgspec.structs.replace(bare, enc=Envelope(kms_key, base64.b64encode(ciphertext).decode()))
+
+    async def history(self) -> list[SampleEvent]:
+        """What a reader of the history finds: the samples of yesterday and today."""
+        today = datetime.now(UTC).date()
+        async with sandbox_session().client("s3", endpoint_url=self.aws.url) as s3:
+            objects = Objects(s3, self.bucket)
+            return [event async for event in read_events(objects, today - timedelta(days=1), today)]
+
     async def results(self) -> list[EvalResult]:
         """Every stored result."""
         return [decode_result(item) for item in await self._scan(EVAL_RESULTS.name)]
@@ -154,7 +209,7 @@ class Account:
         judges.write_text(JUDGES)
         evaluation = EvalSettings(judges=judges, **{"bertscore": False, **settings})
         environment = EnvironmentSettings(
-            aws_region=REGION, llm_platform_prices=PRICES, aws_emf_agent_endpoint="tcp://127.0.0.1:9"
+            aws_region=REGION, llm_platform_prices=PRICES, aws_emf_agent_endpoint=self.lines.address
         )
         async with assembled(evaluation, environment) as worker:
             yield worker
@@ -173,14 +228,42 @@ class Account:
         return {key: s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
 
 
+class Lines:
+    """A CloudWatch agent's intake that keeps the lines."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.address = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one connection's lines."""
+        async for line in reader:
+            self.taken.append(json.loads(line))
+        writer.close()
+
+    def figures(self, name: str) -> list[Any]:
+        """A metric's readings, in the order in which they came."""
+        return [line[name] for line in self.taken if name in line]
+
+
 @asynccontextmanager
 async def running_account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Account]:
     """An account with tenant acme in it and a judge that says 4; the environment points at it."""
-    async with Emulator(folder) as aws, serve_runtime() as runtime:
+    async with AsyncExitStack() as stack:
+        aws = await stack.enter_async_context(Emulator(folder))
+        runtime = await stack.enter_async_context(serve_runtime())
+        lines = Lines()
+        intake = await stack.enter_async_context(await asyncio.start_server(lines.serve, "127.0.0.1", 0))
+        lines.address = f"tcp://127.0.0.1:{intake.sockets[0].getsockname()[1]}"
+        ways = {}
+        for service in SERVICES:
+            upstream = URL(runtime.url if service == "bedrock-runtime" else aws.url)
+            ways[service] = await stack.enter_async_context(Cuttable(upstream.port or 0))
+            name = service.upper().replace("-", "_")
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", ways[service].url)
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", runtime.url)
-        account = Account(folder, aws, runtime)
+        account = Account(folder, aws, runtime, ways, lines)
         account.judge(verdict())
         await provision(sandbox_session(), endpoint_url=aws.url)
         await account.add(make_policy("acme", content_mode="full"))

@@ -1,23 +1,15 @@
 """The story of a batch over real stores: what is judged, what is not, and that each is counted once."""
 
-from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from harness.evaluation import Account, record, running_account, sample, verdict
+from harness.evaluation import Account, record, sample, verdict
 from llmplatform.evaluations import EvalContent
+from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
 
 pytestmark = pytest.mark.xdist_group("evalworker")
-
-
-@pytest_asyncio.fixture
-async def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Account]:
-    async with running_account(tmp_path, monkeypatch) as running:
-        yield running
 
 
 async def test_a_sample_is_judged_stored_and_paid_for(account: Account) -> None:
@@ -64,7 +56,7 @@ async def test_what_is_brought_again_has_one_result_and_one_verdict(account: Acc
 async def test_every_record_is_read_and_comes_to_one_end(account: Account) -> None:
     await account.add(make_policy("silent", content_mode="hash_only"))
     await account.add(make_policy("poor", judge_daily_budget_usd=Decimal(0)))
-    events = [
+    events: list[SampleEvent | bytes] = [
         sample(1),
         sample(2, tenant_id="silent", prompt=None, completion=None, content_withheld="hash_only"),
         sample(3, tenant_id="poor"),
@@ -99,12 +91,3 @@ async def test_an_opt_out_is_heeded_for_samples_on_their_way(account: Account) -
         await worker.evaluator.process([record(sample())])
         assert dict(worker.evaluator.tally.skipped) == {"hash_only": 1}
     assert b"CANARY" not in await account.everything()
-
-
-async def test_without_a_judge_records_wait_and_are_judged_later(account: Account) -> None:
-    async with account.worker() as worker:
-        url = account.runtime.url
-        del url
-        await account.aws.kill()
-        assert len(await worker.evaluator.process([record(sample())])) == 1
-        assert worker.evaluator.tally.pending == 1
