@@ -50,6 +50,9 @@ AllowModel = Annotated[
     list[str] | None, typer.Option(help="A model of the catalogue that may be called; repeat it.")
 ]
 DailyBudgetUsd = Annotated[str | None, typer.Option(help="US dollars a day.")]
+JudgeDailyBudgetUsd = Annotated[
+    str | None, typer.Option(help="US dollars that judging its answers may cost a day (UTC).")
+]
 DailyBudgetTokens = Annotated[int | None, typer.Option(help="Tokens a day.")]
 MaxInFlight = Annotated[int | None, typer.Option(help="Requests at once, per gateway task.")]
 TtftP50Ms = Annotated[int | None, typer.Option(help="Objective for the first token, median.")]

@@ -62,6 +62,7 @@ def add(
     allow_model: options.AllowModel = None,
     daily_budget_usd: options.DailyBudgetUsd = None,
     daily_budget_tokens: options.DailyBudgetTokens = None,
+    judge_daily_budget_usd: options.JudgeDailyBudgetUsd = None,
     max_in_flight: options.MaxInFlight = None,
     ttft_p50_ms: options.TtftP50Ms = None,
     ttft_p99_ms: options.TtftP99Ms = None,
@@ -85,6 +86,7 @@ def add(
             "allowed_models": allow_model or None,
             "daily_budget_usd": daily_budget_usd,
             "daily_budget_tokens": daily_budget_tokens,
+            "judge_daily_budget_usd": judge_daily_budget_usd,
             "max_in_flight": max_in_flight,
             "ttft_p50_ms": ttft_p50_ms,
             "ttft_p99_ms": ttft_p99_ms,
@@ -116,6 +118,11 @@ def update(
     no_daily_budget_tokens: Annotated[
         bool, typer.Option("--no-daily-budget-tokens", help="Take the budget in tokens away.")
     ] = False,
+    judge_daily_budget_usd: options.JudgeDailyBudgetUsd = None,
+    no_judge_daily_budget_usd: Annotated[
+        bool,
+        typer.Option("--no-judge-daily-budget-usd", help="Leave the judge's budget to the worker's own."),
+    ] = False,
     max_in_flight: options.MaxInFlight = None,
     ttft_p50_ms: options.TtftP50Ms = None,
     ttft_p99_ms: options.TtftP99Ms = None,
@@ -138,6 +145,7 @@ def update(
         "allowed_models": allow_model or None,
         "daily_budget_usd": daily_budget_usd,
         "daily_budget_tokens": daily_budget_tokens,
+        "judge_daily_budget_usd": judge_daily_budget_usd,
         "max_in_flight": max_in_flight,
         "ttft_p50_ms": ttft_p50_ms,
         "ttft_p99_ms": ttft_p99_ms,
@@ -149,6 +157,7 @@ def update(
         "allowed_models": all_models,
         "daily_budget_usd": no_daily_budget_usd,
         "daily_budget_tokens": no_daily_budget_tokens,
+        "judge_daily_budget_usd": no_judge_daily_budget_usd,
         "kms_key": no_kms_key,
     }
     cleared = [field for field, asked in clearing.items() if asked]
