@@ -40,7 +40,7 @@ from sandbox.engines.openmp import provide_openmp
 
 CONTEXT_TOKENS = 4096
 MAX_WAITING = 32
-_BACKGROUND_NICENESS = 10  # about a tenth of a core that another thread wants too
+_BACKGROUND_NICENESS = 5  # about a quarter of a core that another thread wants too
 _QUIET = 1  # errors only: llama.cpp's log would drown ours
 _STOP_REASONS: dict[str, StopReason] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 

@@ -4,132 +4,32 @@
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from harness.command import (
+    COMMAND,
+    STOPPED_WITHIN_S,
+    Platform,
+    environment,
+    failed_up,
+    platform,
+    with_tokenizer_of,
+)
+
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
-
-READY_WITHIN_S = 120
-STOPPED_WITHIN_S = 60
-COMMAND = (sys.executable, "-m", "operator_cli")
-
-
-def environment(state: Path, **more: str) -> dict[str, str]:
-    ours = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "OPENAI_", "GATEWAY_"))
-    }
-    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", **more}
-
-
-@dataclass
-class Platform:
-    """A running `llm-platform up`."""
-
-    state: Path
-    process: subprocess.Popen[bytes]
-    output: Path
-
-    def told(self) -> str:
-        return self.output.read_text(encoding="utf-8")
-
-    def run(self, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env=environment(self.state, **more),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done
-
-    def env(self) -> dict[str, Any]:
-        facts: dict[str, Any] = json.loads(self.run("env", "--json").stdout)
-        return facts
-
-    def gateway_answers(self) -> bool:
-        address = urlsplit(re.search(r"gateway +(http\S+)", self.told())[1])  # type: ignore[index]
-        with suppress(OSError), socket.create_connection((address.hostname, address.port), 1):
-            return True
-        return False
-
-    def children(self) -> dict[str, int]:
-        """Process ids of what `up` started, by module."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError, ValueError):
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid and b"-m" in arguments:
-                    found[arguments[arguments.index(b"-m") + 1].decode()] = int(entry.name)
-        return found
-
-    def stop(self, number: int = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(STOPPED_WITHIN_S)
-
-
-@contextmanager
-def platform(state: Path, **more: str) -> Iterator[Platform]:
-    output = state.with_suffix(".output")
-    with output.open("wb") as out:
-        process = subprocess.Popen(
-            [*COMMAND, "up"], env=environment(state, **more), stdout=out, stderr=subprocess.STDOUT
-        )
-    running = Platform(state, process, output)
-    try:
-        deadline = time.monotonic() + READY_WITHIN_S
-        while "Ctrl-C stops everything" not in running.told():
-            assert process.poll() is None, running.told()
-            assert time.monotonic() < deadline, running.told()
-            time.sleep(0.1)
-        yield running
-    finally:
-        if process.poll() is None:
-            try:
-                running.stop()
-            finally:
-                process.kill()
-
-
-def failed_up(state: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    failed = subprocess.run(
-        [*COMMAND, "up"],
-        env=environment(state, **more),
-        capture_output=True,
-        text=True,
-        timeout=READY_WITHIN_S,
-        check=False,
-    )
-    assert failed.returncode == 1, failed.stdout
-    return failed
-
-
-def with_tokenizer_of(up: Platform, state: Path) -> Path:
-    """A state folder that need not spend seconds on making the tokenizer again."""
-    shutil.copytree(up.state / "tokenizers", state / "tokenizers")
-    return state
 
 
 @pytest.fixture(scope="module", name="up")
 def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("platform") / "state") as running:
+    # The real judge is test_up_evaluation's: here it would take the processor from everything else.
+    with platform(tmp_path_factory.mktemp("platform") / "state", EVAL_JUDGE="scripted") as running:
         yield running
 
 
@@ -154,7 +54,7 @@ def test_a_chat_leaves_a_trace_that_can_be_found_by_each_id(up: Platform) -> Non
     trace_id = said.stderr.rpartition("trace ")[2].strip()
 
     found = json.loads(up.run("trace", trace_id, "--json").stdout)
-    (row,) = found["rows"]
+    (row,) = (row for row in found["rows"] if row["origin"] == "client")
     assert (row["tenant_id"], row["outcome"], row["model_id"]) == ("acme", "completed", "smollm2-135m")
     assert row["usage_source"] == "reported"
     assert row["usage"]["output_tokens"] > 0
@@ -206,7 +106,7 @@ def test_a_new_tenants_key_works_at_once_and_a_rotated_one_does_too(up: Platform
     up.run("tenant", "revoke-key", "initech", old["id"])
     assert "has no key" in up.run("tenant", "revoke-key", "initech", old["id"], status=1).stderr
     names = [tenant["tenant_id"] for tenant in json.loads(up.run("tenant", "list", "--json").stdout)]
-    assert names == ["acme", "globex-health", "initech"]
+    assert names == ["acme", "globex-health", "initech", "initech-bank"]
     assert "globex-health" in up.run("tenant", "list").stdout
 
 
@@ -297,10 +197,11 @@ def test_two_checkouts_do_not_disturb_each_other_and_keys_outlive_a_restart(
         assert first["gateway_url"] != up.env()["gateway_url"]
         assert first["tenants"] != up.env()["tenants"]
         children = other.children()
-        assert set(children) == {"sandbox", "gateway"}
+        assert set(children) == {"sandbox", "gateway", "evalworker run", "evalworker drift"}
         assert other.stop(signal.SIGTERM) == 0
         told = other.told()
-        assert told.index("gateway stopped") < told.index("sandbox stopped")
+        stopped = [told.index(f"{name} stopped") for name in ("evaluation", "gateway", "sandbox")]
+        assert stopped == sorted(stopped)
         assert not any(Path(f"/proc/{pid}").exists() for pid in children.values())
         assert "nothing runs" in other.run("env", status=1).stderr
     with platform(state) as again:
@@ -338,7 +239,7 @@ def test_what_the_gateway_refuses_to_start_with_is_shown(up: Platform, tmp_path:
     assert "gateway stopped" not in failed.stdout
 
 
-@pytest.mark.parametrize("misspelt", ["GATEWAY_MAX_INFLIGHT", "SANDBOX_AWSPORT"])
+@pytest.mark.parametrize("misspelt", ["GATEWAY_MAX_INFLIGHT", "SANDBOX_AWSPORT", "EVAL_JUGDE"])
 def test_a_misspelt_setting_is_refused_before_anything_is_started(tmp_path: Path, misspelt: str) -> None:
     failed = failed_up(tmp_path / "state", **{misspelt: "3"})
     assert misspelt in failed.stderr

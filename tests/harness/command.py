@@ -1,0 +1,124 @@
+"""`llm-platform up` as a process of its own, and the command beside it, as an operator uses both."""
+# ruff: noqa: S603 - what is started here is our own command
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+READY_WITHIN_S = 120
+STOPPED_WITHIN_S = 60
+COMMAND = (sys.executable, "-m", "operator_cli")
+
+
+def environment(state: Path, **more: str) -> dict[str, str]:
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "EVAL_", "OPENAI_", "GATEWAY_"))
+    }
+    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", **more}
+
+
+@dataclass
+class Platform:
+    """A running `llm-platform up`."""
+
+    state: Path
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def told(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def run(self, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(self.state, **more),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def env(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(self.run("env", "--json").stdout)
+        return facts
+
+    def gateway_answers(self) -> bool:
+        address = urlsplit(re.search(r"gateway +(http\S+)", self.told())[1])  # type: ignore[index]
+        with suppress(OSError), socket.create_connection((address.hostname, address.port), 1):
+            return True
+        return False
+
+    def children(self) -> dict[str, int]:
+        """Process ids of what `up` started, by module and command."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and b"-m" in arguments:
+                    module = arguments[arguments.index(b"-m") + 1 :]
+                    words = [word.decode() for word in module if word and not word.startswith(b"--")]
+                    found[" ".join(words)] = int(entry.name)
+        return found
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOPPED_WITHIN_S)
+
+
+@contextmanager
+def platform(state: Path, **more: str) -> Iterator[Platform]:
+    output = state.with_suffix(".output")
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "up"], env=environment(state, **more), stdout=out, stderr=subprocess.STDOUT
+        )
+    running = Platform(state, process, output)
+    try:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while "Ctrl-C stops everything" not in running.told():
+            assert process.poll() is None, running.told()
+            assert time.monotonic() < deadline, running.told()
+            time.sleep(0.1)
+        yield running
+    finally:
+        if process.poll() is None:
+            try:
+                running.stop()
+            finally:
+                process.kill()
+
+
+def failed_up(state: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    failed = subprocess.run(
+        [*COMMAND, "up"],
+        env=environment(state, **more),
+        capture_output=True,
+        text=True,
+        timeout=READY_WITHIN_S,
+        check=False,
+    )
+    assert failed.returncode == 1, failed.stdout
+    return failed
+
+
+def with_tokenizer_of(up: Platform, state: Path) -> Path:
+    """A state folder that need not spend seconds on making the tokenizer again."""
+    shutil.copytree(up.state / "tokenizers", state / "tokenizers")
+    return state

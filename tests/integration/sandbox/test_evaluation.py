@@ -1,0 +1,43 @@
+"""What `up` does about an evaluation that does not stay up."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.platform import eventually
+from sandbox import evaluation
+from sandbox.children import Child
+from sandbox.evaluation import LOOP, Evaluation
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def step(self, name: str, seconds: float) -> None:
+        assert name.endswith("stopped")
+        assert seconds >= 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(evaluation, "JOBS", evaluation.JOBS[:1])
+    heard, children = Heard(), list[Child]()
+    log = tmp_path / evaluation.JOBS[0].log_name
+    environment = {**os.environ, "EVAL_JUGDE": "misspelt"}
+    async with Evaluation(tmp_path, environment, heard, children):
+        await eventually(lambda: len(heard.notes) == LOOP or None, within_s=60)
+        # It is tried on, and nothing more is told.
+        await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=30)
+    assert children == []
+    first, *_, last = heard.notes
+    assert len(heard.notes) == LOOP
+    assert "ended with status 2 and starts again in 0.01 s" in first
+    assert "does not stay up" in last
+    assert "EVAL_JUGDE" in last
