@@ -1,4 +1,5 @@
-# One image; the command picks the process: python -m gateway (the default), python -m sandbox.
+# One image; the command picks the process: python -m gateway (the default), python -m evalworker run,
+# python -m evalworker drift, python -m sandbox.
 FROM python:3.13-slim AS build
 
 WORKDIR /build

@@ -47,8 +47,8 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
     state = state_folder()
     state.mkdir(parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
-        tokenizer = asyncio.create_task(_data(state, tell))
-        stack.callback(tokenizer.cancel)
+        data = asyncio.create_task(_data(state, tell))
+        stack.callback(data.cancel)
         emulator = Emulator(state, port=settings.aws_port, persist=True)
         await _timed("AWS emulator", stack.enter_async_context(emulator), tell)
         session, url = sandbox_session(), emulator.url
@@ -68,6 +68,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
                 serve_emf(session, endpoint_url=url, port=settings.emf_port)
             )
             traces = await stack.enter_async_context(serve_traces(port=settings.otlp_port))
+        await data  # whoever waits for the runtimes' health, as a container does, may count on it
         runtime = await _timed(
             "Bedrock and SageMaker runtimes",
             stack.enter_async_context(
@@ -79,7 +80,6 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             tell,
         )
         await _timed("the small model", runtime.registry.smollm.load(), tell)
-        await tokenizer
         yield Sandbox(
             environment={
                 **emulator.environment(),
