@@ -26,7 +26,7 @@ from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
 from harness.cuttable import Cuttable
 from llmplatform import ids, samples
-from llmplatform.aws.envelope import ContentKeys
+from llmplatform.aws.envelope import ContentKeys, DataKeyLimits
 from llmplatform.aws.tables import EVAL_HISTORY, EVAL_RESULTS, REQUEST_LEDGER
 from llmplatform.clock import SystemClock
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalResult, decode_result
@@ -119,6 +119,8 @@ class Account:
     ways: Mapping[str, Cuttable]
     """To each of the worker's services."""
     lines: "Lines"
+    keys: ContentKeys
+    """The gateway's, with a data key for each text."""
     clients: dict[str, Any] = field(default_factory=dict)
 
     def boto3(self, service: str) -> Any:
@@ -164,16 +166,12 @@ class Account:
     async def sealed(self, event: SampleEvent, kms_key: str) -> SampleEvent:
         """The event as a gateway writes it for a tenant with a key of its own."""
         bare, content = samples.split_content(event)
-        keys = ContentKeys(region=REGION, endpoint_url=self.aws.url, credentials=CREDENTIALS)
-        try:
-            ciphertext = await keys.seal(
-                samples.encode_content(content),
-                kms_key=kms_key,
-                tenant_id=event.tenant_id,
-                request_id=event.request_id,
-            )
-        finally:
-            keys.close()
+        ciphertext = await self.keys.seal(
+            samples.encode_content(content),
+            kms_key=kms_key,
+            tenant_id=event.tenant_id,
+            request_id=event.request_id,
+        )
         return msgspec.structs.replace(bare, enc=Envelope(kms_key, base64.b64encode(ciphertext).decode()))
 
     async def history(self) -> list[SampleEvent]:
@@ -263,7 +261,10 @@ async def running_account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asyn
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{name}", ways[service].url)
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
-        account = Account(folder, aws, runtime, ways, lines)
+        once = DataKeyLimits(max_messages=1)
+        keys = ContentKeys(region=REGION, endpoint_url=aws.url, credentials=CREDENTIALS, limits=once)
+        stack.callback(keys.close)
+        account = Account(folder, aws, runtime, ways, lines, keys)
         account.judge(verdict())
         await provision(sandbox_session(), endpoint_url=aws.url)
         await account.add(make_policy("acme", content_mode="full"))
