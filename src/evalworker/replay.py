@@ -185,18 +185,23 @@ async def from_stream(
     kinesis: "KinesisClient",
     scope: Scope,
     *,
+    now: datetime,
     stream: str = EVAL_STREAM.name,
     pause_s: float = READ_PAUSE_S,
     read: Callable[[int], None] = lambda _: None,
 ) -> AsyncGenerator[StreamRecord, None]:
     """The samples that the stream still has, shard by shard, the closed ones too.
 
-    `read` is told how many records were looked at, whether in the scope or not.
+    Reads up to what has arrived by `now`, not what goes on arriving. `read` is told how many records were
+    looked at, whether in the scope or not.
     """
+    until = min(scope.end + LATE, now)
     pages = kinesis.get_paginator("list_shards").paginate(StreamName=stream)
     shards = [shard["ShardId"] async for page in pages for shard in page["Shards"]]
     for shard_id in shards:
-        async for records in _read_shard(kinesis, stream, shard_id, scope, pause_s):
+        async for records in _read_shard(
+            kinesis, stream, shard_id, (scope.start - CLOCKS_DIFFER, until), pause_s
+        ):
             read(len(records))
             for record in records:
                 if scope.has(record):
@@ -204,12 +209,10 @@ async def from_stream(
 
 
 async def _read_shard(
-    kinesis: "KinesisClient", stream: str, shard_id: str, scope: Scope, pause_s: float
+    kinesis: "KinesisClient", stream: str, shard_id: str, arrived: tuple[datetime, datetime], pause_s: float
 ) -> AsyncIterator[list[StreamRecord]]:
-    at: dict[str, Any] = {
-        "ShardIteratorType": "AT_TIMESTAMP",
-        "Timestamp": scope.start - CLOCKS_DIFFER,
-    }
+    start, until = arrived
+    at: dict[str, Any] = {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": start}
     position: str | None = None
     while True:
         if position is None:
@@ -236,7 +239,7 @@ async def _read_shard(
                 "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
                 "StartingSequenceNumber": records[-1].sequence_number,
             }
-            if records[-1].arrived_at >= scope.end + LATE:
+            if records[-1].arrived_at >= until:
                 return
         position = answer.get("NextShardIterator")
         if position is None or (not records and answer.get("MillisBehindLatest", 0) == 0):

@@ -148,7 +148,7 @@ async def stream_readable(session: aioboto3.Session) -> Check:
             StreamName=EVAL_STREAM.name, ShardId=shards[0]["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )
         await kinesis.get_records(ShardIterator=opened["ShardIterator"], Limit=1)
-    return Check("eval stream", "ok", f"{EVAL_STREAM.name} can be read, {len(shards)} shards")
+    return Check("eval stream", "ok", f"{EVAL_STREAM.name} can be read; shards: {len(shards)}")
 
 
 async def workers(session: aioboto3.Session) -> Check:

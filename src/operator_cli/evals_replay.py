@@ -73,9 +73,8 @@ def run_replay(asked: Asked, *, region: str) -> None:
     _show(replayed)
     if replayed.unfinished:
         raise CommandFailed(
-            f"{replayed.unfinished} records are unfinished and those after them were not read: a judge, a "
-            "key or a store did not answer (`llm-platform doctor`). Give the command again: what is scored "
-            "is free"
+            f"unfinished: {replayed.unfinished}, and what comes after was not read: a judge, a key or a "
+            "store did not answer (`llm-platform doctor`). Give the command again: what is scored is free"
         )
     if not replayed.conserved:
         raise CommandFailed("the counts do not add up: a fault of the platform's own")
@@ -146,7 +145,11 @@ async def _records(
     asked: Asked, scope: Scope, session: aioboto3.Session, settings: EvalSettings
 ) -> AsyncIterator[AsyncIterator[StreamRecord]]:
     if asked.source == "stream":
-        async with session.client("kinesis") as kinesis, aclosing(from_stream(kinesis, scope)) as records:
+        now = SystemClock().now()
+        async with (
+            session.client("kinesis") as kinesis,
+            aclosing(from_stream(kinesis, scope, now=now)) as records,
+        ):
             yield records
     else:
         async with (

@@ -92,6 +92,9 @@ def run_compact(start: When, end: When | None, *, region: str) -> None:
     asyncio.run(work())
     before, after = sum(one.bytes_before for one in made), sum(one.bytes_after for one in made)
     files = sum(one.files for one in made)
-    OUT.print(f"{files:,} files became {len(made):,}, {before:,} bytes became {after:,}")
+    if made:
+        OUT.print(f"{files:,} files became {len(made):,}, {before:,} bytes became {after:,}")
+    else:
+        OUT.print("there is nothing to make larger files of")
     minutes = int(MIN_AGE.total_seconds() // 60)
     ERR.print(f"[dim]files of the last {minutes} minutes are left alone: batches may still come again[/dim]")

@@ -63,7 +63,7 @@ def overview(found: Overview) -> RenderableType:
         Text(
             f"{found.tenant_id}  {minute(found.start)} to {minute(found.end)}, by the {width}", style="bold"
         ),
-        Text(f"{found.answers:,} answers scored, which stand for {found.stand_for:,.0f} requests"),
+        Text(f"answers scored: {found.answers:,}, standing for {found.stand_for:,.0f} requests"),
     ]
     epochs = [
         (epoch, list(lines)) for epoch, lines in groupby(found.lines, key=lambda line: line.series.epoch)

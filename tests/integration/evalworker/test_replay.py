@@ -21,12 +21,16 @@ async def read(kinesis: KinesisLocal, scope: Scope) -> tuple[list[str], int]:
     """The request ids in the scope, and how many records were looked at."""
     looked: list[int] = []
     async with sandbox_session().client("kinesis", endpoint_url=kinesis.url) as client:
-        found = from_stream(client, scope, stream=STREAM, pause_s=0.05, read=looked.append)
-        numbers = [msgspec.json.decode(one.data)["request_id"] for one in [each async for each in found]]
+        now = datetime.now(UTC)
+        found = from_stream(client, scope, now=now, stream=STREAM, pause_s=0.05, read=looked.append)
+        numbers = [msgspec.json.decode(one.data).get("request_id") for one in [each async for each in found]]
     return numbers, sum(looked)
 
 
-async def test_open_and_closed_shards_are_read_from_the_time_asked_for(tmp_path: Path) -> None:
+async def test_open_and_closed_shards_are_read_from_the_time_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalworker.replay.RECORDS_PER_READ", 2)
     now = datetime.now(UTC)
     async with KinesisLocal(tmp_path) as kinesis:
         await kinesis.create_stream(STREAM, 1)
@@ -53,3 +57,24 @@ async def test_open_and_closed_shards_are_read_from_the_time_asked_for(tmp_path:
         await asyncio.sleep(1.1)
         ahead = datetime.now(UTC) + timedelta(minutes=5)
         assert await read(kinesis, Scope(ahead, ahead + timedelta(hours=1))) == ([], 0)
+
+
+async def test_a_stream_that_goes_on_flowing_is_read_up_to_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalworker.replay.RECORDS_PER_READ", 2)
+    async with KinesisLocal(tmp_path) as kinesis:
+        await kinesis.create_stream(STREAM, 1)
+
+        async def flow() -> None:
+            while True:
+                await asyncio.to_thread(kinesis.put, STREAM, [{"id": 1}, {"id": 2}, {"id": 3}], at=0.5)
+
+        flowing = asyncio.create_task(flow())
+        await asyncio.sleep(1)
+        now = datetime.now(UTC)
+        async with asyncio.timeout(30):
+            _, looked_at = await read(kinesis, Scope(now - timedelta(hours=1), now))
+        assert looked_at
+        flowing.cancel()
+        await asyncio.gather(flowing, return_exceptions=True)

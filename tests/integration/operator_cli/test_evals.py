@@ -159,7 +159,7 @@ async def test_scores_are_told_judge_by_judge_with_the_worst_answers(desk: Desk)
     await desk.put(EVAL_DETECTOR.name, encode_heartbeat(beat))
 
     told = await desk.fine("evals", "acme", "--worst", "2")
-    assert "4 answers scored, which stand for" in told.out
+    assert "answers scored: 4, standing for" in told.out
     assert "judged by more than one judge: their scores cannot be compared" in told.out
     assert "judge a3f1c2d4e5b60718  vendor.judge-v1:0, rubric answer-quality 1" in told.out
     assert "fallen since" in told.out
@@ -191,7 +191,7 @@ async def test_a_tenant_that_is_none_is_told_in_one_line(desk: Desk) -> None:
     assert told.status == 1
     (line,) = told.err.splitlines()
     assert line.startswith("error: there is no tenant acmee")
-    assert (await desk.fine("evals", "acme")).out.splitlines()[1].startswith("0 answers scored")
+    assert (await desk.fine("evals", "acme")).out.splitlines()[1].startswith("answers scored: 0")
 
 
 async def test_an_evaluation_is_found_by_trace_and_by_request(desk: Desk) -> None:
@@ -343,7 +343,7 @@ async def test_a_replay_that_gets_no_answer_says_what_to_do(desk: Desk) -> None:
     told = await desk.run("evals", "replay", "--from", "1h")
     assert told.status == 1
     assert "1 read = 0 scored + 0 scored before + 0 skipped + 0 parked + 1 unfinished" in told.out
-    assert "1 records are unfinished" in told.err
+    assert "unfinished: 1, and what comes after was not read" in told.err
 
 
 async def test_the_history_is_compacted_on_demand(desk: Desk) -> None:
