@@ -25,6 +25,7 @@ from evalworker.publishing import ScoreLines
 from evalworker.reporting import Reporter
 from evalworker.sealing import Sealing
 from evalworker.settings import EnvironmentSettings, EvalSettings
+from evalworker.stores.calibrations import Calibrations
 from evalworker.stores.history import HistoryWriter
 from evalworker.stores.objects import Objects
 from evalworker.stores.parked import ParkedRecords
@@ -75,6 +76,7 @@ class Worker:
         finally:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
+            self.scores.flush()
             self.reporter.report()
 
     async def heed_tenants(self) -> None:
@@ -207,6 +209,7 @@ async def assembled(
             rule=BrakeRule(settings.brake_over_s, settings.ease_under_s),
             beat=beat,
             write_spending=budget.flush,
+            calibration=lambda: Calibrations(objects).newest(judge.judge.identity),
             clock=clock,
         )
         yield Worker(evaluator, policies, judge, feed, reporter, scores, (ledger, lines))

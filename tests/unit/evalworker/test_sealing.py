@@ -1,0 +1,137 @@
+"""Content on its way through the worker: opened for the judge, sealed as the tenant's policy has it."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from evalworker.sealing import Sealing
+from llmplatform import samples
+from llmplatform.aws.envelope import ContentTampered, KeyUnavailable
+from llmplatform.evaluations import EvalContent
+from llmplatform.samples import Envelope, SampleEvent
+from llmplatform.testing import START, make_policy
+
+ARN = "arn:aws:kms:us-east-1:1:key/2"
+EVENT = SampleEvent(
+    schema_version=1,
+    request_id="r-1",
+    trace_id="t-1",
+    span_id="s-1",
+    tenant_id="acme",
+    model_id="small",
+    endpoint_type="bedrock",
+    outcome="completed",
+    received_at=START,
+    completed_at=START,
+    sample_rate=0.5,
+    sample_reason="rate",
+    content_mode="full",
+    prompt="user: CANARY?",
+    completion="CANARY!",
+    completion_truncated=True,
+    reference="CANARY.",
+    contexts=("CANARY;",),
+    metadata={"note": "CANARY"},
+    prompt_sha256="ab" * 32,
+)
+RESULT: Any = type("Result", (), {"tenant_id": "acme", "request_id": "r-1"})()
+
+
+@dataclass
+class Keys:
+    """Content keys that only turn bytes around, and remember for whom."""
+
+    gone: bool = False
+    used: list[tuple[str, str, str]] = field(default_factory=list)
+
+    async def seal(self, plaintext: bytes, *, kms_key: str, tenant_id: str, request_id: str) -> bytes:
+        if self.gone:
+            raise KeyUnavailable("KMSInvalidStateException")
+        self.used.append((kms_key, tenant_id, request_id))
+        return plaintext[::-1]
+
+    async def open(self, ciphertext: bytes, *, kms_key: str, tenant_id: str, request_id: str) -> bytes:
+        return await self.seal(ciphertext, kms_key=kms_key, tenant_id=tenant_id, request_id=request_id)
+
+    async def arn(self, kms_key: str) -> str:
+        return ARN if kms_key == "alias/acme" else kms_key
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def sealing(keys: Keys) -> Sealing:
+    return Sealing(keys)  # type: ignore[arg-type]  # by the shape of it
+
+
+async def test_a_sample_in_the_clear_is_opened_as_it_is(sealing: Sealing, keys: Keys) -> None:
+    content = await sealing.opened(EVENT)
+    assert (content.prompt, content.completion, content.completion_truncated) == (
+        "user: CANARY?",
+        "CANARY!",
+        True,
+    )
+    assert (content.reference, content.contexts, content.reasons) == ("CANARY.", ("CANARY;",), {})
+    assert not keys.used
+
+
+async def test_without_a_key_everything_stays_as_it_is(sealing: Sealing) -> None:
+    policy, content = make_policy(), EvalContent(completion="CANARY!")
+    assert await sealing.sealed(RESULT, content, policy) is content
+    assert await sealing.as_stored(EVENT, policy) is EVENT
+
+
+async def test_under_a_key_no_word_is_in_the_clear_and_all_of_them_come_back(
+    sealing: Sealing, keys: Keys
+) -> None:
+    stored = await sealing.as_stored(EVENT, make_policy(kms_key="alias/acme"))
+    assert stored.enc is not None
+    assert stored.enc.kms_key == ARN, "an alias may be given another key later"
+    assert b"CANARY" not in msgspec.json.encode(stored)
+    assert stored.prompt_sha256 == EVENT.prompt_sha256
+    assert keys.used == [("alias/acme", "acme", "r-1")]
+    assert await sealing.opened(stored) == await sealing.opened(EVENT)
+
+
+async def test_reasons_of_the_judge_are_sealed_with_the_rest(sealing: Sealing) -> None:
+    content = EvalContent(completion="CANARY!", reasons={"relevance": "it says CANARY"})
+    sealed = await sealing.sealed(RESULT, content, make_policy(kms_key="alias/acme"))
+    assert isinstance(sealed, Envelope)
+    assert sealed.kms_key == ARN
+    assert b"CANARY" not in base64.b64decode(sealed.ciphertext)
+    assert "CANARY" not in repr(sealed)
+    assert b"it says CANARY" in base64.b64decode(sealed.ciphertext)[::-1]
+
+
+async def test_what_is_sealed_already_stays_under_the_key_that_it_has(sealing: Sealing, keys: Keys) -> None:
+    sealed = msgspec.structs.replace(EVENT, enc=Envelope("arn:aws:kms:us-east-1:1:key/1", "AAAA"))
+    assert await sealing.as_stored(sealed, make_policy(kms_key="alias/acme")) is sealed
+    assert not keys.used
+
+
+async def test_a_key_that_is_gone_is_told_and_nothing_goes_out_in_the_clear(keys: Keys) -> None:
+    keys.gone = True
+    sealing, policy = Sealing(keys), make_policy(kms_key="alias/acme")  # type: ignore[arg-type]
+    with pytest.raises(KeyUnavailable):
+        await sealing.as_stored(EVENT, policy)
+    with pytest.raises(KeyUnavailable):
+        await sealing.sealed(RESULT, EvalContent(completion="CANARY!"), policy)
+
+
+@pytest.mark.parametrize(
+    "ciphertext",
+    ["no base64!", base64.b64encode(b"no content"[::-1]).decode(), base64.b64encode(b"\xff").decode()],
+)
+async def test_what_is_no_samples_content_is_told_without_quoting_it(
+    sealing: Sealing, ciphertext: str
+) -> None:
+    event = msgspec.structs.replace(samples.split_content(EVENT)[0], enc=Envelope(ARN, ciphertext))
+    with pytest.raises(ContentTampered) as told:
+        await sealing.opened(event)
+    assert "no content" not in str(told.value)
