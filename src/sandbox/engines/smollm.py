@@ -40,6 +40,8 @@ from sandbox.engines.openmp import provide_openmp
 
 CONTEXT_TOKENS = 4096
 MAX_WAITING = 32
+# One or two seconds, after which a prompt that nobody waits for any more is left.
+PROMPT_BATCH_TOKENS = 256
 _BACKGROUND_NICENESS = 5  # about a quarter of a core that another thread wants too
 _QUIET = 1  # errors only: llama.cpp's log would drown ours
 _STOP_REASONS: dict[str, StopReason] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -190,11 +192,12 @@ class SmolLMGeneration:
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         """On the worker thread: generate until done, or until the reader has left."""
-        body = {**self._model.body(self._request), "stream": True, "timings_per_token": True}
+        shown = {"stream": True, "timings_per_token": True, "return_progress": True}
+        body = {**self._model.body(self._request), **shown}
 
         def pass_on(chunk: dict[str, Any]) -> bool:
             loop.call_soon_threadsafe(self._chunks.put_nowait, chunk)
-            return self._left.is_set()  # true stops llama.cpp
+            return self._left.is_set()  # true stops llama.cpp, which tells of each batch of the prompt too
 
         last: BaseException | None = None
         try:
@@ -205,7 +208,7 @@ class SmolLMGeneration:
         loop.call_soon_threadsafe(self._chunks.put_nowait, last)
 
     def _note_usage(self, chunk: dict[str, Any]) -> None:
-        if (timings := chunk.get("timings")) is not None:
+        if (timings := chunk.get("timings")) is not None and "prompt_progress" not in chunk:
             self._usage = Usage(
                 input_tokens=timings["cache_n"] + timings["prompt_n"], output_tokens=timings["predicted_n"]
             )
@@ -278,6 +281,7 @@ def _load(path: Path, context_tokens: int) -> Any:
     params.cpuparams_batch.n_threads = 1
     params.n_ctx = context_tokens
     params.n_parallel = 1
+    params.n_batch = params.n_ubatch = PROMPT_BATCH_TOKENS
     params.warmup = False
     params.ui = False
     params.verbosity = _QUIET

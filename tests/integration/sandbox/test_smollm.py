@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,19 @@ async def test_generation_stops_when_the_client_leaves(real: SandboxRuntime) -> 
     assert left.ended == "client_closed"
     assert left.usage is not None
     assert 0 < left.usage.output_tokens < 500
+
+
+async def test_a_long_prompt_is_left_with_its_reader(model: SmolLM) -> None:
+    await model.load()
+    long = GenerationRequest(model=MODEL, messages=[{"role": "user", "content": "another thing " * 1_500}])
+    reading = asyncio.create_task(collect(model.generate(long)))
+    await asyncio.sleep(0.2)
+    started = time.process_time()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    model.close()
+    assert time.process_time() - started < 6  # seconds of work; the whole prompt takes twenty
 
 
 async def test_a_prompt_longer_than_the_context_is_refused_before_the_stream(
