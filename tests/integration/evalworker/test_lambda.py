@@ -1,0 +1,225 @@
+"""The worker as a function on Lambda: events as AWS writes them, an answer that names what to repeat."""
+
+import asyncio
+import base64
+import copy
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from evalworker.feeds import lambda_handler
+from evalworker.feeds.lambda_handler import ANSWER_S, Host, handler, records_of
+from harness.evaluation import JUDGE, JUDGES, PRICES, Account, sample, verdict
+from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_SPEND, EVAL_STREAM
+from llmplatform.errors import ConfigFault
+from llmplatform.process.logging import OURS
+from llmplatform.samples import SampleEvent
+from llmplatform.testing import make_policy
+
+pytestmark = pytest.mark.xdist_group("evalworker")
+
+EVENT: dict[str, Any] = json.loads(
+    (Path(__file__).parents[2] / "corpus/lambda/kinesis_event.json").read_text()
+)
+
+
+class Context:
+    """An invocation's context: the time that is left runs out."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._ends_s = time.monotonic() + timeout_s
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, round(1_000 * (self._ends_s - time.monotonic())))
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """Logging as it was: a function configures it for its process."""
+    names = ("", *OURS)
+    levels = {name: logging.getLogger(name).level for name in names}
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest_asyncio.fixture
+async def host(
+    account: Account,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logs: None,  # noqa: ARG001  # restores them
+) -> AsyncIterator[Host]:
+    """A fresh execution environment, and the function's variables."""
+    judges = tmp_path / "judges.toml"
+    judges.write_text(JUDGES)
+    monkeypatch.setenv("EVAL_JUDGES", str(judges))
+    monkeypatch.setenv("EVAL_BERTSCORE", "false")
+    monkeypatch.setenv("LLM_PLATFORM_PRICES", str(PRICES))
+    monkeypatch.setenv("AWS_EMF_AGENT_ENDPOINT", account.lines.address)
+    host = Host()
+    monkeypatch.setattr(lambda_handler, "_host", host)
+    yield host
+    await asyncio.to_thread(host.close)
+
+
+async def invoke(event: Mapping[str, Any], *, timeout_s: float = 60) -> list[str]:
+    """Invoke the function; gives the sequence numbers that it wants repeated."""
+    answer = await asyncio.to_thread(handler, event, Context(timeout_s))
+    assert set(answer) == {"batchItemFailures"}
+    assert json.loads(json.dumps(answer)) == answer
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+async def event_of(account: Account, *records: SampleEvent | bytes) -> dict[str, Any]:
+    """An event whose records went through the stream."""
+    return await asyncio.to_thread(_event_of, account, records)
+
+
+def _event_of(account: Account, records: Sequence[SampleEvent | bytes]) -> dict[str, Any]:
+    kinesis = account.boto3("kinesis")
+    event: dict[str, Any] = {"Records": []}
+    for record in records:
+        data = record if isinstance(record, bytes) else msgspec.json.encode(record)
+        put = kinesis.put_record(StreamName=EVAL_STREAM.name, Data=data, PartitionKey="1")
+        lambdas = copy.deepcopy(EVENT["Records"][0])
+        lambdas["eventID"] = f"{put['ShardId']}:{put['SequenceNumber']}"
+        lambdas["kinesis"] |= {
+            "sequenceNumber": put["SequenceNumber"],
+            "data": base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": round(time.time(), 3),
+        }
+        event["Records"].append(lambdas)
+    return event
+
+
+def numbers(event: Mapping[str, Any]) -> list[str]:
+    return [record["kinesis"]["sequenceNumber"] for record in event["Records"]]
+
+
+def repeated(event: Mapping[str, Any], failures: Sequence[str]) -> dict[str, Any]:
+    """What Lambda brings next: everything from the lowest sequence number named."""
+    first = min(map(int, failures))
+    return {"Records": [r for r in event["Records"] if int(r["kinesis"]["sequenceNumber"]) >= first]}
+
+
+def test_an_event_as_aws_documents_it_is_read() -> None:
+    first, second = records_of(EVENT)
+    assert first.place == (
+        "shardId-000000000006",
+        "49590338271490256608559692538361571095921575989136588898",
+    )
+    assert first.data == b"Hello, this is a test."
+    assert second.arrived_at == datetime(2018, 12, 17, 22, 11, 51, 166_000, UTC)
+    assert "Hello" not in repr(first)
+
+
+async def test_samples_are_scored_and_poison_is_parked_not_repeated(account: Account, host: Host) -> None:
+    event = await event_of(account, sample(1), b"poison", sample(2))
+    assert await invoke(event) == []
+    assert await invoke(EVENT) == [], "nothing that AWS documents is a sample"
+    assert {r.request_id for r in await account.results()} == {sample(n).request_id for n in (1, 2)}
+    assert len(await account.objects("parked/")) == 3
+    assert host._worker is not None
+    assert host._worker.evaluator.tally.pending == 0
+
+
+async def test_before_it_answers_everything_is_delivered_for_it_may_be_frozen(
+    account: Account, host: Host
+) -> None:
+    await invoke(await event_of(account, sample(1)))
+    assert len(await account.judge_rows()) == 1
+    assert len(await account._scan(EVAL_SPEND.name)) == 1
+    (heartbeat,) = await account._scan(EVAL_DETECTOR.name)
+    assert '"scored":1' in heartbeat["figures"]["S"]
+    assert host._worker is not None
+    await host_lines(account, "eval_score", 4)
+    assert account.lines.figures("availability") == [1]
+
+
+async def host_lines(account: Account, metric: str, count: int) -> None:
+    """Wait for what is on its way through a socket of this machine."""
+    async with asyncio.timeout(5):
+        while len(account.lines.figures(metric)) < count:  # noqa: ASYNC110  # the intake tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_an_outage_of_the_judge_names_what_was_not_judged_and_nothing_else(
+    account: Account, host: Host
+) -> None:
+    known = sample(1)
+    assert await invoke(await event_of(account, known)) == []
+    event = await event_of(account, known, b"poison", sample(2), sample(3))
+    await account.ways["bedrock-runtime"].cut()
+    failures = await invoke(event)
+    assert failures == numbers(event)[2:]
+    await account.ways["bedrock-runtime"].mend()
+    assert await invoke(repeated(event, failures)) == []
+    assert await invoke(event) == [], "Lambda may deliver twice"
+    results = await account.results()
+    assert sorted(r.request_id for r in results) == sorted(sample(n).request_id for n in (1, 2, 3))
+    assert len([call for call in account.runtime.calls.of(JUDGE) if call.ended == "completed"]) == 3
+    assert host._worker is not None
+    tally = host._worker.evaluator.tally
+    assert tally.read == tally.scored + tally.known + tally.parked.total()
+
+
+async def test_it_answers_before_its_time_is_over_and_what_was_not_done_comes_again(
+    account: Account, host: Host
+) -> None:
+    account.judge(msgspec.structs.replace(verdict(), header_delay_ms=60_000))
+    event = await event_of(account, b"poison", sample(1), sample(2))
+    started_s = time.monotonic()
+    assert await invoke(event, timeout_s=8) == numbers(event)
+    assert time.monotonic() - started_s < 8 - ANSWER_S / 2
+    account.judge(verdict())
+    assert await invoke(event) == []
+    assert len(await account.results()) == 2
+    assert host._worker is not None
+    tally = host._worker.evaluator.tally
+    assert (tally.read, tally.scored, tally.pending) == (3, 2, 0)
+
+
+async def test_without_any_time_nothing_is_begun_and_all_of_it_comes_again(
+    account: Account,
+    host: Host,  # noqa: ARG001  # the function's environment
+) -> None:
+    event = await event_of(account, sample(1))
+    assert await invoke(event, timeout_s=0) == numbers(event)
+    assert not account.runtime.calls.of(JUDGE)
+
+
+async def test_who_opted_out_while_the_function_was_frozen_is_heeded(account: Account, host: Host) -> None:
+    await invoke(await event_of(account, sample(1)))
+    worker = host._worker
+    assert worker is not None
+    await account.add(make_policy("acme", content_mode="hash_only"))
+    assert worker.policies._loaded_ns is not None
+    worker.policies._loaded_ns -= 600 * 1_000_000_000  # ten minutes of sleep
+    await invoke(await event_of(account, sample(2)))
+    assert worker.evaluator.tally.skipped == {"hash_only": 1}
+    assert len(account.runtime.calls.of(JUDGE)) == 1
+
+
+async def test_a_function_that_is_set_up_wrongly_fails_and_keeps_failing(
+    account: Account,
+    host: Host,  # noqa: ARG001  # the function's environment
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = await event_of(account, sample(1))
+    monkeypatch.setenv("EVAL_JUDGE", "nobody")
+    for _ in range(2):
+        with pytest.raises(ConfigFault, match="no judge is named 'nobody'"):
+            await invoke(event)
+    monkeypatch.delenv("EVAL_JUDGE")
+    assert await invoke(event) == []
