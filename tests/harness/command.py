@@ -10,15 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 READY_WITHIN_S = 120
 STOPPED_WITHIN_S = 60
+ResultT = TypeVar("ResultT")
 COMMAND = (sys.executable, "-m", "operator_cli")
 
 
@@ -42,7 +43,8 @@ class Platform:
     def told(self) -> str:
         return self.output.read_text(encoding="utf-8")
 
-    def run(self, *arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, status: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """The command with these arguments, which ends with `status`; None takes any."""
         done = subprocess.run(
             [*COMMAND, *arguments],
             env=environment(self.state, **more),
@@ -51,7 +53,7 @@ class Platform:
             timeout=60,
             check=False,
         )
-        assert done.returncode == status, done.stdout + done.stderr
+        assert status in {None, done.returncode}, done.stdout + done.stderr
         return done
 
     def env(self) -> dict[str, Any]:
@@ -76,6 +78,15 @@ class Platform:
                     words = [word.decode() for word in module if word and not word.startswith(b"--")]
                     found[" ".join(words)] = int(entry.name)
         return found
+
+    def eventually(self, look: Callable[[], ResultT | None], *, within_s: float) -> ResultT:
+        """What `look` finds, as soon as it finds something."""
+        deadline = time.monotonic() + within_s
+        while True:
+            if (found := look()) is not None:
+                return found
+            assert time.monotonic() < deadline, self.told() + (self.state / "evalworker.log").read_text()
+            time.sleep(0.25)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)

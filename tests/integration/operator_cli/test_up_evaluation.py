@@ -2,10 +2,9 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 import pytest
@@ -20,8 +19,6 @@ pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
 
 SCORED_WITHIN_S = 120  # a minute on a machine that does nothing else
 LEASED_WITHIN_S = 90
-
-ResultT = TypeVar("ResultT")
 
 
 @pytest.fixture(scope="module", name="up")
@@ -46,15 +43,6 @@ def reader_of_results(up: Platform) -> Iterator[Callable[[], dict[str, Any]]]:
     dynamodb.close()
 
 
-def eventually(look: Callable[[], ResultT | None], up: Platform, *, within_s: float) -> ResultT:
-    deadline = time.monotonic() + within_s
-    while True:
-        if (found := look()) is not None:
-            return found
-        assert time.monotonic() < deadline, up.told() + (up.state / "evalworker.log").read_text()
-        time.sleep(0.25)
-
-
 def logged(up: Platform, line: str, times: int) -> bool | None:
     return (up.state / "evalworker.log").read_text().count(line) >= times or None
 
@@ -66,8 +54,8 @@ def test_a_chat_is_scored_by_the_laptops_judge_and_sealed_where_the_tenant_has_a
     for tenant in (*tenants, "globex-health"):
         model = "smollm2-135m" if tenant == "globex-health" else "scripted-bedrock"
         up.run("chat", "Why is the sky blue?", "--tenant", tenant, "-m", model)
-    stored = eventually(
-        lambda: found if set(tenants) <= set(found := results()) else None, up, within_s=SCORED_WITHIN_S
+    stored = up.eventually(
+        lambda: found if set(tenants) <= set(found := results()) else None, within_s=SCORED_WITHIN_S
     )
     for tenant in tenants:
         item = stored[tenant]
@@ -85,9 +73,9 @@ def test_a_chat_is_scored_by_the_laptops_judge_and_sealed_where_the_tenant_has_a
 
 
 def test_a_worker_that_dies_comes_back_and_the_gateway_never_notices(up: Platform) -> None:
-    eventually(lambda: "evaluation is ready" in up.told() or None, up, within_s=LEASED_WITHIN_S)
+    up.eventually(lambda: "evaluation is ready" in up.told() or None, within_s=LEASED_WITHIN_S)
     os.kill(up.children()["evalworker run"], signal.SIGKILL)
-    eventually(lambda: "evaluation ended with status -9" in up.told() or None, up, within_s=10)
+    up.eventually(lambda: "evaluation ended with status -9" in up.told() or None, within_s=10)
     up.run("chat", "Hi", "-m", "scripted-lmi", "--tenant", "initech-bank")
-    eventually(lambda: logged(up, '"evaluation is assembled"', 2), up, within_s=LEASED_WITHIN_S)
+    up.eventually(lambda: logged(up, '"evaluation is assembled"', 2), within_s=LEASED_WITHIN_S)
     assert up.process.poll() is None
