@@ -18,7 +18,7 @@ import matplotlib as mpl
 import numpy as np
 from simulation import delays, false_alarms
 from watchers import (
-    SERIES_OF_TENANT,
+    SHIPPED,
     Cusum,
     Detector,
     PageHinkley,
@@ -34,6 +34,9 @@ mpl.rcParams["svg.fonttype"] = "none"  # text stays text: a quarter of the size
 mpl.rcParams["svg.hashsalt"] = "drift"  # the same numbers give the same file
 from matplotlib import pyplot as plt  # noqa: E402 - only after its backend is chosen
 
+SERIES_OF_MODEL = 5
+"""Four judged dimensions and BERTScore."""
+SERIES_OF_TENANT = SHIPPED.detector.series
 REQUESTS_PER_DAY = (10_000, 40_000, 200_000)
 RATES = (0.01, 0.05, 0.20, 1.00)
 VOLUMES = sorted({round(requests * rate) for requests in REQUESTS_PER_DAY for rate in RATES})
@@ -52,6 +55,7 @@ FIGURE = Path(__file__).parents[2] / "docs/figures/drift-delay.svg"
 
 Delays = dict[tuple[int, str], Floats]
 Alarms = dict[tuple[Conditions, int], list[float]]
+"""In a month and series, by kind of watcher."""
 
 
 def main() -> None:
@@ -61,7 +65,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=20261123)
     chosen = options.parse_args()
     started = time.perf_counter()
-    fallen_series, null_series = (60, 10) if chosen.quick else (300, 60)
+    fallen_series, null_series = (60, 10) if chosen.quick else (300, SERIES_OF_TENANT)
 
     found: Delays = {
         (volume, name): delays(
@@ -79,11 +83,10 @@ def main() -> None:
             rings = false_alarms(
                 conditions, volume, series=null_series, seed=chosen.seed + volume, kinds=WATCHERS
             )
-            alarms[conditions, volume] = [ring * SERIES_OF_TENANT / null_series for ring in rings]
-    months = null_series // SERIES_OF_TENANT
-    print(f"\nFalse alarms of this detector in a tenant-month ({months} simulated a cell):\n")
+            alarms[conditions, volume] = [ring / null_series for ring in rings]
+    print(f"\nFalse alarms of this detector in a month, over {SERIES_OF_TENANT} series:\n")
     print(null_table(alarms))
-    print("\nFalse alarms in a tenant-month at a rate of 5 %, calm / swinging / rough traffic:\n")
+    print("\nFalse alarms of one model in a month at a rate of 5 %, calm / swinging / rough traffic:\n")
     print(peers_table(alarms))
 
     print("\nDelay of a fall of 0.6 at a rate of 5 %, median / 90th percentile:\n")
@@ -107,7 +110,10 @@ def delay_table(found: Delays) -> str:
 
 def null_table(alarms: Alarms) -> str:
     """The detector's false alarms by number of scores."""
-    rows = [[c.name, *(f"{alarms[c, volume][0]:.2g}" for volume in VOLUMES)] for c in CONDITIONS]
+    rows = [
+        [c.name, *(f"{SERIES_OF_TENANT * alarms[c, volume][0]:.0f}" for volume in VOLUMES)]
+        for c in CONDITIONS
+    ]
     return table(["scores a day", *(f"{volume:,}" for volume in VOLUMES)], rows)
 
 
@@ -116,7 +122,10 @@ def peers_table(alarms: Alarms) -> str:
     rows = [
         [
             kind.name,
-            *(" / ".join(rounded(alarms[c, volume][at]) for c in CONDITIONS) for volume in DEFAULT_VOLUMES),
+            *(
+                " / ".join(rounded(SERIES_OF_MODEL * alarms[c, volume][at]) for c in CONDITIONS)
+                for volume in DEFAULT_VOLUMES
+            ),
         ]
         for at, kind in enumerate(WATCHERS)
     ]
@@ -173,7 +182,7 @@ def spoken(minutes: float) -> str:
 
 def rounded(rate: float) -> str:
     """A rate to what its digits can bear."""
-    return f"{rate:.1f}" if 0 < rate < 10 else f"{rate:,.0f}"  # noqa: PLR2004
+    return f"{rate:.2g}" if 0 < rate < 10 else f"{rate:,.0f}"  # noqa: PLR2004
 
 
 def draw(found: Delays, alarms: Alarms) -> None:
@@ -198,11 +207,11 @@ def draw(found: Delays, alarms: Alarms) -> None:
     left.set_title("Delay: median, and 90th percentile (dotted)")
     left.legend(fontsize=8)
     for at, kind in enumerate(WATCHERS):
-        rates = [max(alarms[ROUGH, volume][at], 0.05) for volume in VOLUMES]
+        rates = [max(SERIES_OF_MODEL * alarms[ROUGH, volume][at], 0.05) for volume in VOLUMES]
         right.plot(VOLUMES, rates, marker="o", label=kind.name)
     right.axhline(1, color="0.4", lw=0.8, ls="--")
     right.set(xscale="log", yscale="log", xlabel="scores a day", ylabel="none is drawn at 0.05")
-    right.set_title("False alarms in a tenant-month, rough traffic")
+    right.set_title("False alarms of one model in a month, rough traffic")
     right.legend(fontsize=8)
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, metadata={"Date": None})

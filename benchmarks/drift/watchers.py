@@ -14,14 +14,12 @@ import numpy.typing as npt
 from world import SCORES
 
 from evalworker.drift.baseline import BaselineSettings, Estimates, estimate
-from evalworker.drift.detector import DetectorSettings
-from evalworker.drift.drop import DropSettings
 from evalworker.drift.evidence import STAKES, Floats, advance, log_growth, log_payoffs, log_total
+from evalworker.drift.settings import DriftSettings
 
 Alarms = npt.NDArray[np.bool_]
 
-SERIES_OF_TENANT = 5
-"""Four judged dimensions and BERTScore of one model."""
+SHIPPED = DriftSettings()
 
 
 class Watcher(Protocol):
@@ -74,8 +72,8 @@ class Detector:
 
     name = "this detector"
 
-    def __init__(self, series: int, settings: DetectorSettings | None = None) -> None:
-        self.settings = settings or DetectorSettings(series=SERIES_OF_TENANT)
+    def __init__(self, series: int) -> None:
+        self.settings = SHIPPED.detector
         self.hours = Hours(self.settings.baseline)
         self._evidence = np.full((series, STAKES.size), -np.inf)
 
@@ -204,12 +202,15 @@ class Percent15(Windows):
 
 
 class ShippedDrop:
-    """The 15 % rule as shipped: the last hundred scores and at least 15 minutes, each minute anew."""
+    """The 15 % rule as shipped: the last hundred scores and at least 15 minutes, each minute anew.
+
+    Whether chance could have done it is left out: a hundred scores 15 % low are beyond it here.
+    """
 
     name = "15 % rule as shipped"
 
     def __init__(self, series: int) -> None:
-        self.settings = DropSettings()
+        self.settings = SHIPPED.drop
         self._n, self._total = np.zeros((2, series))
         self._recent = np.zeros((2, self.settings.max_minutes, series))
         self._low = np.zeros(series, dtype=bool)

@@ -2,7 +2,7 @@
 
     warming_up ──enough samples──▶ steady ──evidence of a fall──▶ fallen ──evidence of a rise──▶ steady
                                      ▲                               │
-                                     └────── seven days at the new level, or an operator ──────┘
+                                     └───────────── seven days at the new level ───────────────┘
 
 Only falls alarm; a rise ends a fall and is nothing else. One fall is one event: while fallen, nothing is
 sought but recovery, and deeper is not reported again. Evidence is that of `evidence.py`, against the
@@ -116,11 +116,6 @@ class DetectorState:
             return "fallen"
         return "steady" if self.warming is None and self.as_of is not None else "warming_up"
 
-    @property
-    def published(self) -> int | None:
-        """What a metric says: 0 steady, 1 fallen, None (nothing is published) while warming up."""
-        return {"warming_up": None, "steady": 0, "fallen": 1}[self.status]
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -131,18 +126,6 @@ class Event:
     onset: datetime
     baseline_mean: float
     level: float
-
-
-def step(
-    state: DetectorState,
-    minute: MinuteScores,
-    baseline: Baseline | WarmingUp,
-    bins: Sequence[float],
-    settings: DetectorSettings,
-) -> tuple[DetectorState, Event | None]:
-    """The state after one more minute. Raises ValueError when it is not later than those before."""
-    state, event, _ = run(state, (minute,), baseline, bins, settings)
-    return state, event
 
 
 def run(
@@ -171,15 +154,6 @@ def run(
     return state, event, len(minutes) if event is None else taken[count - 1] + 1
 
 
-def accepted(state: DetectorState, at: datetime) -> tuple[DetectorState, Event | None]:
-    """The state once a fallen level is taken for normal, by time or by an operator; None if not fallen."""
-    fall = state.fall
-    if fall is None:
-        return state, None
-    fresh = DetectorState(as_of=at, baseline_since=fall.onset)
-    return fresh, Event("accepted", at, fall.onset, fall.baseline_mean, fall.level)
-
-
 def _waiting(state: DetectorState, missing: WarmingUp, minute: datetime) -> DetectorState:
     return DetectorState(
         warming=missing, as_of=minute, excluded=state.excluded, baseline_since=state.baseline_since
@@ -204,7 +178,7 @@ def _played(
     rows = zip(minutes, growth, totals.tolist(), shortfalls.tolist(), strict=True)
     for taken, (minute, grown, total, shortfall) in enumerate(rows, start=1):
         if state.fall is not None and minute.minute - state.fall.alarmed_at >= settings.accept_after:
-            return *accepted(state, minute.minute), taken
+            return *_accepted(state.fall, minute.minute), taken
         entering = 1 if as_of is None else max((minute.minute - as_of) // MINUTE, 1)
         evidence = advance(evidence, log(entering), grown)
         as_of = minute.minute
@@ -265,6 +239,12 @@ def _recovered(
     kept = tuple(span for span in excluded if at - span.end < KEEP_EXCLUDED)
     steady = DetectorState(as_of=at, excluded=kept, baseline_since=state.baseline_since)
     return steady, Event("recovered", at, fall.onset, fall.baseline_mean, last.total / last.n)
+
+
+def _accepted(fall: Fall, at: datetime) -> tuple[DetectorState, Event]:
+    """A fallen level is taken for normal: what came before it is in no baseline any more."""
+    fresh = DetectorState(as_of=at, baseline_since=fall.onset)
+    return fresh, Event("accepted", at, fall.onset, fall.baseline_mean, fall.level)
 
 
 def _known(baseline: Baseline | WarmingUp) -> Baseline:

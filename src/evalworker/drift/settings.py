@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from evalworker.drift.detector import DetectorSettings
 from evalworker.drift.drop import DropSettings
+
+MAX_PUBLISHED: Final = 100
+"""Series of one tenant that can ring; all of them share its one false alarm a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,9 @@ class DriftSettings:
     max_judged: int = 20_000
     """Results of a tenant read in one run; the next run goes on from there."""
     tenants_at_once: int = 8
-    detector: DetectorSettings = field(default_factory=lambda: DetectorSettings(series=20))
-    """`series` is fixed and not counted: a threshold that moved with the count would not be recomputable.
-    Up to that many series of a tenant share its one false alarm a month."""
+    detector: DetectorSettings = field(default_factory=lambda: DetectorSettings(series=MAX_PUBLISHED))
+    """`series` is the most that there can be and not counted: a threshold that moved with the count would not
+    be recomputable. A tenant of five series waits for a fifth more scores than it would have to."""
     drop: DropSettings = field(default_factory=DropSettings)
     drop_chance: float = 0.001
     """A drop that chance alone would show more often than this is not published as one."""
@@ -46,6 +50,6 @@ class DriftSettings:
     """A series without scores for longer is not published."""
     keep_for: timedelta = timedelta(days=30)
     """A series without scores for longer is forgotten until it has some."""
-    max_published: int = 100
-    """Series of one tenant; of more, those that have been silent longest are not published, and counted."""
+    max_published: int = MAX_PUBLISHED
+    """Of more series of a tenant, those that have been silent longest are not published, and counted."""
     watchdog: WatchdogSettings = field(default_factory=WatchdogSettings)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evalworker.drift.baseline import Baseline, BaselineSettings, WarmingUp, baseline_at, hours_of, tabulated
-from evalworker.drift.detector import DetectorSettings, DetectorState, Event, accepted, step
+from evalworker.drift.detector import DetectorSettings, DetectorState, Event, run
 from evalworker.drift.evidence import STAKES, advance, log_growth, log_payoffs, log_total, unit_values
 from evalworker.drift.replay import replayed
 from harness.score_series import BEGIN, DAY, GOOD, SCORES, at_minute, chances, scores_of, series
@@ -32,6 +32,17 @@ def all_at_once(
 ) -> tuple[DetectorState, list[Event]]:
     hours = tabulated(hours_of([*history, *minutes], JUDGE_BINS))
     return replayed(state or DetectorState(), minutes, hours, JUDGE_BINS, SETTINGS)
+
+
+def step(
+    state: DetectorState,
+    minute: MinuteScores,
+    baseline: Baseline | WarmingUp,
+    bins: Sequence[float],
+    settings: DetectorSettings,
+) -> tuple[DetectorState, Event | None]:
+    state, event, _ = run(state, (minute,), baseline, bins, settings)
+    return state, event
 
 
 def under(
@@ -63,7 +74,7 @@ def test_a_fall_is_one_alarm_and_its_end_one_recovery() -> None:
     assert at_minute(9 * DAY) < recovered.at < at_minute(9 * DAY + 480)
     assert abs(fell.onset - at_minute(8 * DAY)) < timedelta(minutes=60)
     assert 0.4 < fell.baseline_mean - fell.level < 1.4
-    assert (state.status, state.published) == ("steady", 0)
+    assert state.status == "steady"
 
 
 def test_a_second_fall_after_recovery_is_a_second_alarm() -> None:
@@ -75,11 +86,11 @@ def test_a_second_fall_after_recovery_is_a_second_alarm() -> None:
     assert [event.kind for event in events] == ["fell", "recovered", "fell"]
 
 
-def test_while_fallen_deeper_is_no_second_alarm_and_the_state_is_published() -> None:
+def test_while_fallen_deeper_is_no_second_alarm() -> None:
     state, events = under(NORMAL, series(DAY, 2000, fall=lambda at: 0.8 if at < DAY // 2 else 1.6))
 
     assert [event.kind for event in events] == ["fell"]
-    assert (state.status, state.published) == ("fallen", 1)
+    assert state.status == "fallen"
 
 
 @pytest.mark.parametrize("rise", [0.2, 0.7])
@@ -124,13 +135,13 @@ def test_a_state_survives_json_to_the_last_bit() -> None:
         assert msgspec.json.decode(msgspec.json.encode(state), type=DetectorState) == state
 
 
-def test_while_warming_up_it_says_what_is_missing_and_publishes_nothing() -> None:
-    assert DetectorState().published is None
+def test_while_warming_up_it_says_what_is_missing() -> None:
+    assert DetectorState().status == "warming_up"
 
     state, events = all_at_once(series(DAY, 200))
 
     assert not events
-    assert (state.status, state.published) == ("warming_up", None)
+    assert state.status == "warming_up"
     assert state.warming is not None
     assert 250 < state.warming.missing_samples < 350
     assert state.warming.missing_hours == 2  # an hour of gap, and the one at hand
@@ -175,16 +186,6 @@ def test_a_level_of_seven_days_becomes_the_normal_one() -> None:
     now = baseline_at(at_minute(17 * DAY), hours, SETTINGS.baseline, since=state.baseline_since)
     assert isinstance(now, Baseline)
     assert now.mean == pytest.approx(NORMAL.mean - 0.8, abs=0.05)
-
-
-def test_an_operator_can_accept_a_level_at_once() -> None:
-    fallen, (fell,) = under(NORMAL, series(600, 2000, fall=lambda _: 0.8))
-
-    state, event = accepted(fallen, at_minute(600))
-
-    assert event == replace(fell, kind="accepted", at=at_minute(600))
-    assert state.baseline_since == fell.onset
-    assert accepted(state, at_minute(601)) == (state, None)
 
 
 @pytest.mark.parametrize("bins", [JUDGE_BINS, BERTSCORE_BINS])

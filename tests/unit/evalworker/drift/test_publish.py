@@ -1,11 +1,13 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import exp
 from typing import Any
 
 import msgspec
 import pytest
 
+from evalworker.drift.detector import MONTH_MINUTES
 from evalworker.drift.fold import SeriesFold
 from evalworker.drift.publish import current_epochs, missing_line, published_series, score_lines, statuses_of
 from evalworker.drift.rows import TenantDrift, decode_tenant, encode_tenant, hour_entry, known_series
@@ -52,6 +54,11 @@ def test_what_was_silent_for_a_week_is_not_published() -> None:
     folds = {OLD: fold(began_h=500, latest_min=7 * 1440 + 1)}
     assert published_series(folds, NOW, SETTINGS) == ([], 0)
     assert published_series(folds, NOW - timedelta(minutes=2), SETTINGS) == ([OLD], 0)
+
+
+def test_all_series_that_can_ring_share_one_false_alarm_a_month() -> None:
+    expected = SETTINGS.max_published * MONTH_MINUTES / exp(SETTINGS.detector.log_threshold)
+    assert expected == pytest.approx(1)
 
 
 def test_series_over_the_limit_are_counted_and_the_busiest_stay() -> None:
