@@ -29,6 +29,8 @@ _TEXT_COLUMNS: Final = (
 _RATINGS: Final = {str(label): label for label in LABELS}
 _DELIMITERS: Final = ",;\t"
 _NEARLY: Final = 0.8
+_LETTERS_OFF: Final = 2
+"""What differs by more in length is another name: an export's `score_factual_fidelity` is no label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,8 @@ class _Reader:
             self.ratings[dimension].append((position, name))
         elif name in _TEXT_COLUMNS:
             self.text[name] = position
-        elif near := get_close_matches(dimension.lower(), (*_TEXT_COLUMNS, *self.ratings), 1, _NEARLY):
-            self.problems.append(f"line 1, column {position + 1}: is `{near[0]}` meant? Spell it so")
+        elif near := _misspelt(dimension.lower(), (*_TEXT_COLUMNS, *self.ratings)):
+            self.problems.append(f"line 1, column {position + 1}: is `{near}` meant? Spell it so")
         else:
             self.ignored.append(position + 1)
 
@@ -231,6 +233,12 @@ def _contexts(cell: str | None) -> tuple[str, ...]:
         if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
             return tuple(texts)
     return (cell,)
+
+
+def _misspelt(name: str, known: Sequence[str]) -> str | None:
+    """The name that was meant, if one nearly is."""
+    as_long = [one for one in known if abs(len(one) - len(name)) <= _LETTERS_OFF]
+    return next(iter(get_close_matches(name, as_long, 1, _NEARLY)), None)
 
 
 def _delimiter(text: str) -> str:

@@ -14,11 +14,13 @@ from corpus.calibration.make_labels import PATH, ScriptedJudge
 from evalworker.calibration.gate import GateRule, gate
 from evalworker.calibration.judgements import JudgedItem, NoScore, Scores
 from evalworker.calibration.judging import Judge
-from evalworker.calibration.labels import LabelFile, LabelledItem
+from evalworker.calibration.labels import LabelFile, LabelledItem, parse_labels
 from evalworker.calibration.report import build_report
+from llmplatform.evaluations import JUDGE_DIMENSIONS
 from llmplatform.testing import START, FakeClock
 from operator_cli.calibrate import BAD_INPUT, FAILED, PASSED, Effort, run_calibrate
 from operator_cli.calibrate_view import calibration
+from operator_cli.evals_columns import schema
 
 DOCS = Path(__file__).parents[3] / "docs/calibration.md"
 
@@ -173,6 +175,14 @@ def test_that_it_cannot_pass_is_said_before_the_judge_is_paid(
     assert "ignored: 3" in err
     assert bench.closed == 1
     assert not bench.stored
+
+
+def test_an_export_to_which_labels_were_added_can_be_read() -> None:
+    exported = schema(content=True).names
+    header = ",".join((*exported, *JUDGE_DIMENSIONS))
+    labels = parse_labels(f"{header}\n{'x,' * len(exported)}5,4,3,2\n".encode())
+    assert labels.items[0].labels == {name: (5 - at,) for at, name in enumerate(JUDGE_DIMENSIONS)}
+    assert labels.has_content
 
 
 def test_what_is_unknown_is_said_to_be_with_its_reason() -> None:
