@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from evalworker.bertscore.scorer import BertScorer
@@ -25,6 +26,7 @@ from evalworker.publishing import ScoreLines
 from evalworker.reporting import Reporter
 from evalworker.sealing import Sealing
 from evalworker.settings import EnvironmentSettings, EvalSettings
+from evalworker.standing import Standing
 from evalworker.stores.calibrations import Calibrations
 from evalworker.stores.history import HistoryWriter
 from evalworker.stores.objects import Objects
@@ -201,6 +203,7 @@ async def assembled(
             tally=evaluator.tally,
             feed=lambda: feed.figures,
             judge=judge,
+            standing=Standing(partial(Calibrations(objects).newest, judge.judge.identity)),
             policy_age_s=lambda: policies.age_s,
             scores=scores,
             sinks=SinkFigures((ledger, lines)),

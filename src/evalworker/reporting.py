@@ -15,6 +15,7 @@ from evalworker.calibration.record import calibration_age_days
 from evalworker.feeds.figures import FeedFigures
 from evalworker.judging.bedrock import BedrockJudge
 from evalworker.publishing import FLUSH_S, ScoreLines
+from evalworker.standing import Standing
 from evalworker.tally import Tally
 from llmplatform.aws.sampling_brake import BrakeParameter
 from llmplatform.clock import Clock
@@ -63,6 +64,7 @@ class Reporter:
         tally: Tally,
         feed: Callable[[], FeedFigures],
         judge: BedrockJudge,
+        standing: Standing,
         policy_age_s: Callable[[], float | None],
         scores: ScoreLines,
         sinks: SinkFigures,
@@ -80,6 +82,7 @@ class Reporter:
         self._tally = tally
         self._feed = feed
         self._judge = judge
+        self._standing = standing
         self._policy_age_s = policy_age_s
         self._scores = scores
         self._sinks = sinks
@@ -114,6 +117,8 @@ class Reporter:
             await self._beat(self._heartbeat(now, lag_s))
         with _failing_open("spending"):
             await self._write_spending()
+        with _failing_open("calibration"):
+            await self._standing.look(now)
         with _failing_open("sampling brake"):
             published = await self._brake.read()
             brake = next_brake(published, self._factor, writer=self._writer, now=now, rule=self._rule)
@@ -163,6 +168,8 @@ class Reporter:
             {"model_id": self._judge.judge.model_id},
             {CIRCUIT_OPEN.name: int(self._judge.circuit_open)},
         )
+        if standing := self._standing.figures(now):
+            yield {"judge_identity": self._judge.judge.identity}, standing
         if self._calibration != "unknown":
             yield {"judge_identity": self._judge.judge.identity}, _calibration_figures(self._calibration, now)
         for dimension, metric, counts in (

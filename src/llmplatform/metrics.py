@@ -239,14 +239,14 @@ CALIBRATION_AGE_DAYS: Final = _pipeline(
     "calibration_age_days",
     "Count",
     "judge_identity",
-    "Days since people last agreed with this judge; absent when they never did.",
+    "Days since people agreed with this judge; absent unless they did when last asked.",
     publisher="evalworker",
 )
 JUDGE_UNCALIBRATED: Final = _pipeline(
     "judge_uncalibrated",
     "Count",
     "judge_identity",
-    "0 or 1, once a minute: this judge was never calibrated against people.",
+    "0 or 1, once a minute: people never agreed with this judge, or did not when last asked.",
     publisher="evalworker",
 )
 
