@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import boto3
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from yarl import URL
 
@@ -57,11 +59,10 @@ SERVICES = ("bedrock-runtime", "dynamodb", "kms", "s3", "ssm")
 PRICES = Path(__file__).parents[2] / "src/sandbox/prices.toml"
 
 
-def verdict(score: int = 4, **scores: int) -> Script:
-    """A judge that says `score` in every dimension but those named."""
+def verdict(score: int = 4, *, reason: str = "CANARY-REASON", **scores: int) -> Script:
+    """A judge that says `score` in every dimension but those named, each for `reason`."""
     said = {
-        name: {"score": scores.get(name, score), "reason": f"CANARY-REASON {name}"}
-        for name in JUDGE_DIMENSIONS
+        name: {"score": scores.get(name, score), "reason": f"{reason} {name}"} for name in JUDGE_DIMENSIONS
     }
     return Script(
         tool_calls=(ScriptedToolCall(name=TOOL, arguments=json.dumps(said)),),
@@ -194,11 +195,13 @@ class Account:
         """What is in the bucket."""
         return await asyncio.to_thread(self._objects, prefix)
 
-    async def everything(self) -> bytes:
+    async def everything(self) -> str:
         """All rows and objects together, for tests that look for what must be in none of them."""
-        items = [await self._scan(table) for table in self.boto3("dynamodb").list_tables()["TableNames"]]
-        objects = await self.objects()
-        return repr(items).encode() + b"".join(key.encode() + body for key, body in objects.items())
+        tables = self.boto3("dynamodb").list_tables()["TableNames"]
+        found: list[Any] = [await self._scan(table) for table in tables]
+        for key, body in (await self.objects()).items():
+            found += [key, pq.read_table(BytesIO(body)).to_pylist() if key.endswith(".parquet") else body]
+        return repr(found)
 
     @asynccontextmanager
     async def worker(self, **settings: Any) -> AsyncIterator[Worker]:

@@ -4,10 +4,10 @@ import asyncio
 import base64
 import copy
 import json
-import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,8 @@ from evalworker.feeds.lambda_handler import ANSWER_S, Host, handler, records_of
 from harness.evaluation import JUDGE, JUDGES, PRICES, Account, sample, verdict
 from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_SPEND, EVAL_STREAM
 from llmplatform.errors import ConfigFault
-from llmplatform.process.logging import OURS
 from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
-
-pytestmark = pytest.mark.xdist_group("evalworker")
 
 EVENT: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "corpus/lambda/kinesis_event.json").read_text()
@@ -41,24 +38,12 @@ class Context:
         return max(0, round(1_000 * (self._ends_s - time.monotonic())))
 
 
-@pytest.fixture
-def logs() -> Iterator[None]:
-    """Logging as it was: a function configures it for its process."""
-    names = ("", *OURS)
-    levels = {name: logging.getLogger(name).level for name in names}
-    handlers = logging.getLogger().handlers[:]
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-
-
 @pytest_asyncio.fixture
 async def host(
     account: Account,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    logs: None,  # noqa: ARG001  # restores them
+    logs: StringIO,  # noqa: ARG001  # restores them
 ) -> AsyncIterator[Host]:
     """A fresh execution environment, and the function's variables."""
     judges = tmp_path / "judges.toml"

@@ -2,14 +2,10 @@
 
 from decimal import Decimal
 
-import pytest
-
 from harness.evaluation import Account, record, sample, verdict
 from llmplatform.evaluations import EvalContent
 from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
-
-pytestmark = pytest.mark.xdist_group("evalworker")
 
 
 async def test_a_sample_is_judged_stored_and_paid_for(account: Account) -> None:
@@ -90,4 +86,4 @@ async def test_an_opt_out_is_heeded_for_samples_on_their_way(account: Account) -
     async with account.worker() as worker:
         await worker.evaluator.process([record(sample())])
         assert dict(worker.evaluator.tally.skipped) == {"hash_only": 1}
-    assert b"CANARY" not in await account.everything()
+    assert "CANARY" not in await account.everything()

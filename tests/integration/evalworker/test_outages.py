@@ -20,8 +20,6 @@ from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
 from sandbox.engines.scripted import Script
 
-pytestmark = pytest.mark.xdist_group("evalworker")
-
 SHARDS, BATCHES, BATCH = 3, 3, 5
 
 
