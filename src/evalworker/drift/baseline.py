@@ -31,7 +31,7 @@ class BaselineSettings:
     gaps_hours: tuple[int, ...] = (24, 1)
     """Full hours before the one at hand that are no part of it: the first that leaves enough scores.
 
-    With (1,) the simulation never finds a fall of 0.6 points in 100 scores a day; with a day it takes 30 h.
+    With (1,) the simulation never finds a fall of 0.6 points in 100 scores a day; with a day it takes 58 h.
     """
     min_samples: int = 500
     min_hours: int = 24

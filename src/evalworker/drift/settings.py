@@ -40,7 +40,7 @@ class DriftSettings:
     tenants_at_once: int = 8
     detector: DetectorSettings = field(default_factory=lambda: DetectorSettings(series=MAX_PUBLISHED))
     """`series` is the most that there can be and not counted: a threshold that moved with the count would not
-    be recomputable. A tenant of five series waits for a fifth more scores than it would have to."""
+    be recomputable. A tenant of five series waits for about a quarter more scores than five would need."""
     drop: DropSettings = field(default_factory=DropSettings)
     drop_chance: float = 0.001
     """A drop that chance alone would show more often than this is not published as one."""
