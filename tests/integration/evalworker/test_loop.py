@@ -1,8 +1,17 @@
 """The story of a batch over real stores: what is judged, what is not, and that each is counted once."""
 
+import asyncio
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
-from harness.evaluation import Account, record, sample, verdict
+import msgspec
+
+from evalworker.feeds.figures import FeedFigures
+from evalworker.loop import Evaluator
+from evalworker.records import StreamRecord
+from harness.evaluation import JUDGE, Account, record, sample, verdict
+from harness.platform import eventually
 from llmplatform.evaluations import EvalContent
 from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
@@ -87,3 +96,40 @@ async def test_an_opt_out_is_heeded_for_samples_on_their_way(account: Account) -
         await worker.evaluator.process([record(sample())])
         assert dict(worker.evaluator.tally.skipped) == {"hash_only": 1}
     assert "CANARY" not in await account.everything()
+
+
+async def test_two_workers_with_the_same_record_make_one_result_and_publish_it_once(account: Account) -> None:
+    account.judge(msgspec.structs.replace(verdict(), header_delay_ms=200))
+    one = record(sample())
+    async with account.worker() as first, account.worker() as second:
+        await asyncio.gather(first.evaluator.process([one]), second.evaluator.process([one]))
+        tallies = [worker.evaluator.tally for worker in (first, second)]
+        assert sum(tally.scored for tally in tallies) == sum(tally.known for tally in tallies) == 1
+        for worker in (first, second):
+            await worker.delivered(within_s=10)
+        await eventually(lambda: len(account.lines.figures("availability")) == 2 or None)
+    assert len(account.runtime.calls.of(JUDGE)) == 2, "both asked, since neither had stored"
+    assert len(await account.results()) == len(await account.history()) == 1
+    assert account.lines.figures("eval_score") == [[4]] * 4
+
+
+@dataclass
+class OneBatch:
+    """A feed that brings one batch and is told to stop."""
+
+    evaluator: Evaluator
+    records: list[StreamRecord]
+    figures: FeedFigures = field(default_factory=lambda: FeedFigures({}, 0, 0, 0, 0, 1, None))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        stop.set()
+        await self.evaluator.process(self.records)
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_no_score_unpublished(account: Account) -> None:
+    async with account.worker() as worker:
+        feed: Any = OneBatch(worker.evaluator, [record(sample())])
+        await replace(worker, feed=feed).run(asyncio.Event())
+    await eventually(lambda: account.lines.figures("eval_score") or None)
+    assert account.lines.figures("eval_score") == [[4]] * 4
+    assert len(await account.judge_rows()) == 1

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from evalworker.brake import BrakeRule, next_brake, next_factor
+from evalworker.reporting import LOOK_EVERY_S
 from llmplatform.sampling import SamplingBrake, smallest_live
 from llmplatform.testing import START, FakeClock
 
@@ -122,6 +123,10 @@ def test_an_expired_brake_is_anybodys() -> None:
     assert parameter.factor == 0.5
     assert parameter.published is not None
     assert parameter.published.writer == "b"
+
+
+def test_a_brake_outlives_a_few_looks_and_no_coffee_break() -> None:
+    assert 3 * LOOK_EVERY_S < RULE.expires_after_s <= 600
 
 
 def test_every_value_that_is_published_expires() -> None:
