@@ -212,7 +212,6 @@ async def assembled(
             rule=BrakeRule(settings.brake_over_s, settings.ease_under_s),
             beat=beat,
             write_spending=budget.flush,
-            calibration=lambda: Calibrations(objects).newest(judge.judge.identity),
             clock=clock,
         )
         yield Worker(evaluator, policies, judge, feed, reporter, scores, (ledger, lines))

@@ -8,10 +8,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from evalworker.brake import LAG, BrakeRule, next_brake, next_factor
-from evalworker.calibration.record import calibration_age_days
 from evalworker.feeds.figures import FeedFigures
 from evalworker.judging.bedrock import BedrockJudge
 from evalworker.publishing import FLUSH_S, ScoreLines
@@ -23,7 +22,6 @@ from llmplatform.emf import MetricValue, encode_figures
 from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.metrics import (
     AVAILABILITY,
-    CALIBRATION_AGE_DAYS,
     CIRCUIT_OPEN,
     EVAL_LAG_SECONDS,
     EVAL_PARKED,
@@ -31,7 +29,6 @@ from llmplatform.metrics import (
     EVAL_SKIPPED,
     EVAL_UNFINISHED,
     JUDGE_FAILED,
-    JUDGE_UNCALIBRATED,
     PIPELINE,
     POLICY_AGE_SECONDS,
     SAMPLING_FACTOR,
@@ -46,10 +43,7 @@ COMPONENT: Final = "evalworker"
 LOOK_EVERY_S: Final = 20.0
 REPORT_EVERY_S: Final = 60.0
 
-CALIBRATION_EVERY_S: Final = 900.0
 
-Calibration = Mapping[str, Any] | Literal["unknown"] | None
-"""The judge's newest one; None where there is none."""
 Line = tuple[Mapping[str, str], Mapping[str, MetricValue | None]]
 """Dimensions, and figures by name."""
 
@@ -73,7 +67,6 @@ class Reporter:
         rule: BrakeRule,
         beat: Callable[[Heartbeat], Awaitable[None]],
         write_spending: Callable[[], Awaitable[None]],
-        calibration: Callable[[], Awaitable[Mapping[str, Any] | None]],
         clock: Clock,
         look_every_s: float = LOOK_EVERY_S,
         report_every_s: float = REPORT_EVERY_S,
@@ -91,8 +84,6 @@ class Reporter:
         self._rule = rule
         self._beat = beat
         self._write_spending = write_spending
-        self._read_calibration = calibration
-        self._calibration: Calibration = "unknown"
         self._clock = clock
         self._look_every_s = look_every_s
         self._report_every_s = report_every_s
@@ -101,12 +92,13 @@ class Reporter:
         self._reported: dict[tuple[str, str], int] = {}
 
     async def run(self) -> None:
-        """Report for ever."""
+        """Report for ever, beginning with a sign of life."""
+        with _failing_open("report"):
+            await self.look()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(FLUSH_S, self._flush))
             tasks.create_task(self._every(self._look_every_s, self.look))
             tasks.create_task(self._every(self._report_every_s, self._report))
-            tasks.create_task(self._heed_calibrations())
 
     async def look(self) -> None:
         """Tell how we are, and hold sampling down or let it go."""
@@ -131,10 +123,6 @@ class Reporter:
         ages = [(now - oldest).total_seconds()] if oldest is not None else []
         ages += [ms / 1_000 for ms in self._feed().millis_behind_latest.values() if ms is not None]
         return max(ages, default=None)
-
-    async def heed_calibration(self) -> None:
-        """Learn when people last agreed with this judge."""
-        self._calibration = await self._read_calibration()
 
     @property
     def available(self) -> bool | None:
@@ -170,8 +158,6 @@ class Reporter:
         )
         if standing := self._standing.figures(now):
             yield {"judge_identity": self._judge.judge.identity}, standing
-        if self._calibration != "unknown":
-            yield {"judge_identity": self._judge.judge.identity}, _calibration_figures(self._calibration, now)
         for dimension, metric, counts in (
             ("result", EVAL_RECORDS, tally.by_result()),
             ("reason", EVAL_SKIPPED, tally.skipped),
@@ -204,12 +190,6 @@ class Reporter:
             last_at=tally.activity.last_at,
         )
 
-    async def _heed_calibrations(self) -> None:
-        while True:
-            with _failing_open("calibration"):
-                await self.heed_calibration()
-            await asyncio.sleep(CALIBRATION_EVERY_S)
-
     async def _flush(self) -> None:
         self._scores.flush()
 
@@ -221,11 +201,6 @@ class Reporter:
             await asyncio.sleep(seconds)
             with _failing_open("report"):
                 await work()
-
-
-def _calibration_figures(record: Mapping[str, Any] | None, now: datetime) -> dict[str, MetricValue | None]:
-    age_days = None if record is None else round(calibration_age_days(record, now=now), 3)
-    return {JUDGE_UNCALIBRATED.name: int(record is None), CALIBRATION_AGE_DAYS.name: age_days}
 
 
 def _texts(counts: Mapping[Any, int]) -> dict[str, int]:

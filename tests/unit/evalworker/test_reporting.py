@@ -17,6 +17,7 @@ from evalworker.feeds.figures import FeedFigures
 from evalworker.publishing import ScoreLines
 from evalworker.records import StreamRecord
 from evalworker.reporting import Reporter
+from evalworker.standing import Standing
 from evalworker.tally import Tally
 from harness.sinks import KeepingSink
 from llmplatform.eval_heartbeat import Heartbeat
@@ -52,7 +53,6 @@ class Desk:
     beats: list[Heartbeat] = field(default_factory=list)
     brakes: list[SamplingBrake] = field(default_factory=list)
     spendings: int = 0
-    calibration: dict[str, str] | None = None
     down: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Desk:
             rule=BrakeRule(),
             beat=self.beat,
             write_spending=self.write_spending,
-            calibration=self.newest_calibration,
+            standing=Standing(self.newest_calibration),
             clock=self.clock,
             look_every_s=0.001,
             report_every_s=0.001,
@@ -99,9 +99,8 @@ class Desk:
         self._use("spending")
         self.spendings += 1
 
-    async def newest_calibration(self) -> dict[str, str] | None:
+    async def newest_calibration(self) -> None:
         self._use("calibration")
-        return self.calibration
 
     async def read(self) -> SamplingBrake | None:
         self._use("brake")
@@ -211,17 +210,3 @@ async def test_reporting_goes_on_whatever_fails_and_ends_when_it_is_told() -> No
 
 def _refuse(_: bytes) -> None:
     raise StoreDown
-
-
-async def test_the_age_of_the_last_calibration_is_told_and_nothing_before_it_is_known() -> None:
-    desk = Desk()
-    assert not {name for name, _ in desk.figures() if name.startswith(("calibration", "judge_unc"))}
-    await desk.reporter.heed_calibration()
-    figures = desk.figures()
-    assert figures["judge_uncalibrated", "9f3c"] == 1
-    assert ("calibration_age_days", "9f3c") not in figures
-    desk.calibration = {"calibrated_at": (desk.clock.now() - timedelta(days=100)).isoformat()}
-    await desk.reporter.heed_calibration()
-    figures = desk.figures()
-    assert figures["judge_uncalibrated", "9f3c"] == 0
-    assert figures["calibration_age_days", "9f3c"] == 100
