@@ -1,7 +1,7 @@
 """What a worker says of itself, as a row: the watchdog of scores and the console read it.
 
-A row a worker in the table of the detector, owner `_workers`, written every twenty seconds. Totals count since
-the worker's start. `last_at` tells for each tenant what last happened and when, so that whoever finds a
+A row a worker in the table of the detector, owner `_workers`, written every twenty seconds. Totals count
+since the worker's start. `last_at` tells for each tenant what last happened and when, so that whoever finds a
 tenant without scores can name the stage that they got lost at without comparing two rows. Pure.
 """
 
