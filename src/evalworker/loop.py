@@ -22,6 +22,7 @@ from evalworker.intake import read_event, refuses
 from evalworker.judging.bedrock import BedrockJudge
 from evalworker.judging.budget import Budget
 from evalworker.judging.judge import Candidate, Malformed, Refused, Scored, Unavailable
+from evalworker.judging.specimen import Specimen
 from evalworker.patience import Patience
 from evalworker.publishing import ScoreLines
 from evalworker.records import StreamRecord
@@ -84,6 +85,7 @@ class Evaluator:
         self._lines = lines
         self._clock = clock
         self._patience = Patience()
+        self._specimen = Specimen(judge, clock)
         self._unstored: dict[Place, Scored] = {}
         self.tally = Tally()
 
@@ -211,20 +213,27 @@ class Evaluator:
         if not await self._budget.allows(event.tenant_id, limit_usd):
             return Skipped("budget")
         candidate = Candidate(event.tenant_id, event.request_id, event.trace_id.replace("-", ""), content)
-        self._patience.asks(place)
+        # The one call that a circuit lets through is not for a candidate that may have opened it.
+        if self._judge.circuit_open and not await self._answers_others(candidate):
+            return Unfinished("judge")
         outcome = await self._judge.verdict(candidate)
         self._budget.spent(event.tenant_id, outcome.bill)
         match outcome:
             case Scored():
-                self._patience.verdicts += 1
                 return outcome
             case Unavailable(reason):
-                give_up = self._patience.unanswered(place, reason)
+                give_up = self._patience.unanswered(place, reason) and await self._answers_others(candidate)
                 return Parked("judge_failed") if give_up else Unfinished("judge")
             case Malformed():
                 return Skipped("judge_malformed")
             case Refused():
                 return Skipped("judge_refused")
+
+    async def _answers_others(self, candidate: Candidate) -> bool:
+        """Whether the judge, which fails at this candidate, answers at all: it is asked about a plain one."""
+        answers, bill = await self._specimen.is_judged(candidate)
+        self._budget.spent(candidate.tenant_id, bill)
+        return answers
 
     async def _result(self, sample: _Sample, content: EvalContent, scored: Scored) -> EvalResult:
         """The result as it is stored: what was said is under the tenant's own key where it has one."""

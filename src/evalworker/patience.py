@@ -14,23 +14,16 @@ Place = tuple[str, str]
 
 MAX_FAILURES: Final = 5
 CANDIDATES_OWN: Final[frozenset[UnavailableReason]] = frozenset(
-    {"model_error", "model_timeout", "server_error", "timeout"}
+    {"model_error", "model_timeout", "server_error", "timeout", "misconfigured", "internal"}
 )
-"""What a judge may answer because of what it was asked; a throttle or a broken connection tells nothing."""
+"""How a judge may fail because of what it was asked; a throttle or a broken connection tells nothing."""
 
 
 @dataclass(slots=True)
 class Patience:
     """What has failed so far, by record."""
 
-    verdicts: int = 0
-    """Given by the judge, to whichever record."""
     _failures: Counter[Place] = field(default_factory=Counter)
-    _verdicts_before: dict[Place, int] = field(default_factory=dict)
-
-    def asks(self, place: Place) -> None:
-        """The judge is asked about a record: from here on it is seen whether it answers others."""
-        self._verdicts_before.setdefault(place, self.verdicts)
 
     def stumbled(self, place: Place) -> bool:
         """Whether a record at which this worker failed is to be put aside."""
@@ -38,13 +31,9 @@ class Patience:
         return self._failures[place] >= MAX_FAILURES
 
     def unanswered(self, place: Place, reason: UnavailableReason) -> bool:
-        """Whether a record to which the judge gave no verdict is to be put aside."""
-        if reason not in CANDIDATES_OWN:
-            return False
-        others_answered = self.verdicts > self._verdicts_before[place]
-        return self.stumbled(place) and others_answered
+        """Whether a record without a verdict is to be put aside, if the judge answers others."""
+        return reason in CANDIDATES_OWN and self.stumbled(place)
 
     def forget(self, place: Place) -> None:
         """The record is done with."""
         self._failures.pop(place, None)
-        self._verdicts_before.pop(place, None)

@@ -132,8 +132,8 @@ def render(rubric: Rubric, request_id: str, content: EvalContent, limits: Limits
 
 def template_sha256(rubric: Rubric, limits: Limits) -> str:
     """Hash of all that is rendered around and about a fixed candidate: another wording is another judge."""
-    whole = render(rubric, "specimen", _SPECIMEN, limits)
-    cut = render(rubric, "specimen", _SPECIMEN, Limits(1, 1, 1, 1))
+    whole = render(rubric, "specimen", SPECIMEN, limits)
+    cut = render(rubric, "specimen", SPECIMEN, Limits(1, 1, 1, 1))
     rendered = [system_text(rubric), tool_config(rubric), whole.blocks, cut.blocks]
     return sha256(msgspec.json.encode(rendered)).hexdigest()
 
@@ -160,9 +160,10 @@ _REFERENCE_CUT: Final = "The reference answer is not shown whole."
 _PASSAGES_CUT: Final = (
     "The retrieved passages are not shown whole; do not take for made up what may stand in the rest."
 )
-_SPECIMEN: Final = EvalContent(
+SPECIMEN: Final = EvalContent(
     prompt="user: What is 2 + 2?", completion="4, surely.", reference="4", contexts=("2 + 2 = 4", "1 + 1 = 2")
 )
+"""A candidate that holds no tenant's words."""
 
 
 def _one_line(said: Block) -> str:

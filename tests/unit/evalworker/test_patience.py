@@ -1,35 +1,25 @@
-"""When a record is put aside, and when it is waited for."""
+"""When a record is put aside, and when it is brought again."""
 
+import pytest
+
+from evalworker.judging.judge import UnavailableReason
 from evalworker.patience import CANDIDATES_OWN, MAX_FAILURES, Patience
 
 PLACE = ("shard", "1")
 
 
-def rounds(patience: Patience, reason: str) -> list[bool]:
-    given_up = []
-    for _ in range(MAX_FAILURES + 2):
-        patience.asks(PLACE)
-        given_up.append(patience.unanswered(PLACE, reason))  # type: ignore[arg-type]
-    return given_up
+def rounds(patience: Patience, reason: UnavailableReason) -> list[bool]:
+    return [patience.unanswered(PLACE, reason) for _ in range(MAX_FAILURES + 2)]
 
 
-def test_a_candidate_that_only_it_fails_at_is_put_aside() -> None:
-    patience = Patience()
-    patience.asks(PLACE)
-    patience.verdicts += 1
-    assert rounds(patience, "model_error").index(True) == MAX_FAILURES - 1
+@pytest.mark.parametrize("reason", sorted(CANDIDATES_OWN))
+def test_a_candidate_that_the_judge_fails_at_again_and_again_is_doubted(reason: UnavailableReason) -> None:
+    assert rounds(Patience(), reason).index(True) == MAX_FAILURES - 1
 
 
-def test_a_judge_that_answers_nobody_is_waited_for() -> None:
-    assert not any(rounds(Patience(verdicts=7), "model_error"))
-
-
-def test_a_throttle_says_nothing_about_the_candidate() -> None:
-    patience = Patience()
-    patience.asks(PLACE)
-    patience.verdicts += 1
-    assert "throttled" not in CANDIDATES_OWN
-    assert not any(rounds(patience, "throttled"))
+@pytest.mark.parametrize("reason", ["throttled", "unreachable", "circuit_open", "access_denied"])
+def test_what_befalls_all_candidates_says_nothing_about_one(reason: UnavailableReason) -> None:
+    assert not any(rounds(Patience(), reason))
 
 
 def test_what_this_worker_stumbles_at_is_put_aside_whatever_the_judge_does() -> None:
