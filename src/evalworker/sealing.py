@@ -8,7 +8,7 @@ import msgspec
 from llmplatform import samples
 from llmplatform.aws.envelope import ContentKeys, ContentTampered
 from llmplatform.errors import TelemetryFault
-from llmplatform.evaluations import MAX_STORED_CONTENT_BYTES, EvalContent, EvalResult, encode_content
+from llmplatform.evaluations import MAX_STORED_CONTENT_BYTES, EvalContent, encode_content
 from llmplatform.policy import TenantPolicy
 from llmplatform.samples import Envelope, SampleEvent
 
@@ -35,13 +35,14 @@ class Sealing:
         )
 
     async def sealed(
-        self, result: EvalResult, content: EvalContent, policy: TenantPolicy
+        self, event: SampleEvent, content: EvalContent, policy: TenantPolicy
     ) -> EvalContent | Envelope:
-        """A result's content as it is stored."""
-        if policy.kms_key is None:
+        """A result's content as it is stored: what came under a key stays under one, whatever was changed."""
+        kms_key = policy.kms_key or (None if event.enc is None else event.enc.kms_key)
+        if kms_key is None:
             return content
         text = encode_content(content, MAX_STORED_CONTENT_BYTES)
-        return await self._envelope(text, policy.kms_key, result.tenant_id, result.request_id)
+        return await self._envelope(text, kms_key, event.tenant_id, event.request_id)
 
     async def as_stored(self, event: SampleEvent, policy: TenantPolicy) -> SampleEvent:
         """A sample as it is kept: one that came before the tenant had a key goes under the key now."""

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import pytest
@@ -37,7 +36,6 @@ EVENT = SampleEvent(
     metadata={"note": "CANARY"},
     prompt_sha256="ab" * 32,
 )
-RESULT: Any = type("Result", (), {"tenant_id": "acme", "request_id": "r-1"})()
 
 
 @dataclass
@@ -83,7 +81,7 @@ async def test_a_sample_in_the_clear_is_opened_as_it_is(sealing: Sealing, keys: 
 
 async def test_without_a_key_everything_stays_as_it_is(sealing: Sealing) -> None:
     policy, content = make_policy(), EvalContent(completion="CANARY!")
-    assert await sealing.sealed(RESULT, content, policy) is content
+    assert await sealing.sealed(EVENT, content, policy) is content
     assert await sealing.as_stored(EVENT, policy) is EVENT
 
 
@@ -101,7 +99,7 @@ async def test_under_a_key_no_word_is_in_the_clear_and_all_of_them_come_back(
 
 async def test_reasons_of_the_judge_are_sealed_with_the_rest(sealing: Sealing) -> None:
     content = EvalContent(completion="CANARY!", reasons={"relevance": "it says CANARY"})
-    sealed = await sealing.sealed(RESULT, content, make_policy(kms_key="alias/acme"))
+    sealed = await sealing.sealed(EVENT, content, make_policy(kms_key="alias/acme"))
     assert isinstance(sealed, Envelope)
     assert sealed.kms_key == ARN
     assert b"CANARY" not in base64.b64decode(sealed.ciphertext)
@@ -115,13 +113,23 @@ async def test_what_is_sealed_already_stays_under_the_key_that_it_has(sealing: S
     assert not keys.used
 
 
+async def test_what_came_under_a_key_is_not_stored_in_the_clear_once_the_policy_names_none(
+    sealing: Sealing,
+) -> None:
+    former = "arn:aws:kms:us-east-1:1:key/1"
+    event = msgspec.structs.replace(EVENT, enc=Envelope(former, "AAAA"))
+    sealed = await sealing.sealed(event, EvalContent(completion="CANARY!"), make_policy())
+    assert isinstance(sealed, Envelope)
+    assert sealed.kms_key == former
+
+
 async def test_a_key_that_is_gone_is_told_and_nothing_goes_out_in_the_clear(keys: Keys) -> None:
     keys.gone = True
     sealing, policy = Sealing(keys), make_policy(kms_key="alias/acme")  # type: ignore[arg-type]
     with pytest.raises(KeyUnavailable):
         await sealing.as_stored(EVENT, policy)
     with pytest.raises(KeyUnavailable):
-        await sealing.sealed(RESULT, EvalContent(completion="CANARY!"), policy)
+        await sealing.sealed(EVENT, EvalContent(completion="CANARY!"), policy)
 
 
 @pytest.mark.parametrize(
