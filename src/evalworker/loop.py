@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -132,11 +133,14 @@ class Evaluator:
         event = read_event(record.data)
         if not isinstance(event, SampleEvent):
             return Parked(event)
-        if self._policies.age_s is None:  # who the tenants are is not known yet
+        age_s = self._policies.age_s
+        if age_s is None:  # who the tenants are is not known yet
             return Unfinished("policies")
         policy = self._policies.policy_of(event.tenant_id)
         if policy is None:
-            return Skipped("no_tenant")
+            # A gateway reads a new tenant at its first request, before we read all of them again.
+            read_at = self._clock.now() - timedelta(seconds=age_s)
+            return Skipped("no_tenant") if record.arrived_at < read_at else Unfinished("policies")
         tenants[record.place] = event.tenant_id
         reason = refuses(event, policy)
         if reason is not None:
@@ -152,6 +156,8 @@ class Evaluator:
         except StoreUnavailable as fault:
             _note("results", fault)
             return {sample.record.place: Unfinished("store") for sample in samples}
+        except Exception as fault:  # noqa: BLE001  # as in `_guarded`
+            return {sample.record.place: self._stumbled(sample.record.place, fault) for sample in samples}
         fresh = [sample for key, sample in by_key.items() if key not in known]
         evaluated = await asyncio.gather(
             *(self._guarded(sample, partial(self._evaluated, sample)) for sample in fresh),
@@ -264,7 +270,7 @@ class Evaluator:
             bertscore_identity=None if likeness is None else self._bertscore_identity,
         )
         said = msgspec.structs.replace(content, reasons=scored.verdict.reasons)
-        return replace(result, content=await self._sealing.sealed(result, said, sample.policy))
+        return replace(result, content=await self._sealing.sealed(event, said, sample.policy))
 
     async def _without_history(self, ends: Mapping[Place, End]) -> dict[Place, End]:
         """Has the history take the results; unfinished are those that it did not take."""

@@ -94,10 +94,11 @@ def sample(number: int = 1, **fields: Any) -> SampleEvent:
     return msgspec.structs.replace(event, **fields)
 
 
-def record(event: SampleEvent | bytes, number: int = 1) -> StreamRecord:
-    """The event as a feed hands it over."""
+def record(event: SampleEvent | bytes, number: int = 1, *, arrived_ago_s: float = 60.0) -> StreamRecord:
+    """The event as a feed hands it over; by default it arrived before a worker that a test has just begun."""
     data = event if isinstance(event, bytes) else msgspec.json.encode(event)
-    return StreamRecord("shardId-000000000000", f"{number:056d}", datetime.now(UTC), data)
+    arrived_at = datetime.now(UTC) - timedelta(seconds=arrived_ago_s)
+    return StreamRecord("shardId-000000000000", f"{number:056d}", arrived_at, data)
 
 
 async def brought(

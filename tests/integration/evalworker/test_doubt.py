@@ -106,3 +106,14 @@ async def test_asking_about_a_specimen_is_paid_for_and_holds_no_words_of_the_ten
     assert len(calls) == len(rows) > 0
     assert {row.tenant_id for row in rows} == {"acme"}
     assert "CANARY" not in repr([call.body for call in calls])
+
+
+async def test_a_bug_at_looking_results_up_does_not_hold_up_a_shard(account: Account) -> None:
+    async with account.worker() as worker:
+
+        async def stumbles(_: object) -> Any:
+            raise ValueError
+
+        worker.evaluator._results.known = stumbles  # type: ignore[method-assign, assignment]
+        await brought(worker.evaluator, [record(sample())], within_s=20)
+        assert dict(worker.evaluator.tally.parked) == {"worker_failed": 1}

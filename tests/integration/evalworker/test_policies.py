@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from evalworker.bootstrap import Worker
-from harness.evaluation import JUDGE, Account, record, sample
+from harness.evaluation import JUDGE, Account, brought, record, sample
 from harness.platform import eventually
 from llmplatform.evaluations import EvalContent
 from llmplatform.policy import TenantPolicy
@@ -63,7 +63,23 @@ async def test_a_sample_under_a_key_stays_under_it_when_the_policy_names_none(ac
         await worker.evaluator.process([record(sealed)])
         assert worker.evaluator.tally.scored == 1
     (row,) = await account.history()
+    (result,) = await account.results()
     assert row.enc == sealed.enc
+    assert isinstance(result.content, Envelope)
+    assert result.content.kms_key == key
+    assert "CANARY" not in await account.everything()
+
+
+async def test_a_sample_of_a_tenant_that_is_newer_than_our_copy_is_waited_for(account: Account) -> None:
+    """A gateway knows a tenant from its first request on."""
+    async with account.worker(policy_refresh_s=1) as worker:
+        await account.add(make_policy("fresh", content_mode="full"))
+        first = record(sample(tenant_id="fresh"), arrived_ago_s=0)
+        await brought(worker.evaluator, [first], within_s=10)
+        assert (worker.evaluator.tally.scored, dict(worker.evaluator.tally.skipped)) == (1, {})
+        nobodys = record(sample(2, tenant_id="nobody"), 2, arrived_ago_s=0)
+        await brought(worker.evaluator, [nobodys], within_s=10)
+        assert dict(worker.evaluator.tally.skipped) == {"no_tenant": 1}
 
 
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "in the clear"])
