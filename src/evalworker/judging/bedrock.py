@@ -292,7 +292,7 @@ class BedrockJudge:
     async def _post(self, body: bytes) -> Answer | Failure:
         try:
             return await self._http.post(self._path, _HEADERS, body)
-        except aiohttp.ClientConnectorError:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             return NOT_CONNECTED
         except TimeoutError:
             return TIMED_OUT

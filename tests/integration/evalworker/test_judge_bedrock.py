@@ -370,6 +370,21 @@ async def test_where_nobody_listens_nothing_is_spent(ledger: KeptRecords, asked:
     assert not ledger.records
 
 
+async def test_where_nobody_accepts_a_connection_nothing_is_spent(
+    ledger: KeptRecords, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmplatform.aws.signed_http.CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+        first.connect(full.getsockname())  # the one that waits to be accepted; the kernel drops the next
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        async with asked(url=url, policy=replace(QUICK, max_failures=1)) as judge:
+            outcome = await judge.verdict(CANDIDATE)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.reason == "unreachable"
+    assert outcome.bill.cost_usd == 0
+    assert not ledger.records
+
+
 async def test_an_open_circuit_answers_at_once_and_a_probe_closes_it(
     runtime: SandboxRuntime, asked: Asked
 ) -> None:
