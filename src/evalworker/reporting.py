@@ -6,7 +6,6 @@ All of it fails open: a store that does not answer costs a report, never a verdi
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -93,29 +92,29 @@ class Reporter:
 
     async def run(self) -> None:
         """Report for ever, beginning with a sign of life."""
-        with _failing_open("report"):
-            await self.look()
+        await _failing_open("report", self.look())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(FLUSH_S, self._flush))
             tasks.create_task(self._every(self._look_every_s, self.look))
             tasks.create_task(self._every(self._report_every_s, self._report))
 
     async def look(self) -> None:
-        """Tell how we are, and hold sampling down or let it go."""
+        """Tell how we are, and hold sampling down or let it go; no part waits for a store of another's."""
         now = self._clock.now()
         lag_s = self.lag_s(now)
         self._factor = next_factor(self._factor, lag_s, self._rule)
-        with _failing_open("heartbeat"):
-            await self._beat(self._heartbeat(now, lag_s))
-        with _failing_open("spending"):
-            await self._write_spending()
-        with _failing_open("calibration"):
-            await self._standing.look(now)
-        with _failing_open("sampling brake"):
-            published = await self._brake.read()
-            brake = next_brake(published, self._factor, writer=self._writer, now=now, rule=self._rule)
-            if brake is not None:
-                await self._brake.publish(brake)
+        await asyncio.gather(
+            _failing_open("heartbeat", self._beat(self._heartbeat(now, lag_s))),
+            _failing_open("spending", self._write_spending()),
+            _failing_open("calibration", self._standing.look(now)),
+            _failing_open("sampling brake", self._hold_down(now)),
+        )
+
+    async def _hold_down(self, now: datetime) -> None:
+        published = await self._brake.read()
+        brake = next_brake(published, self._factor, writer=self._writer, now=now, rule=self._rule)
+        if brake is not None:
+            await self._brake.publish(brake)
 
     def lag_s(self, now: datetime) -> float | None:
         """Age of the oldest sampled request that waits, as far as is known here; None where nothing is."""
@@ -199,18 +198,16 @@ class Reporter:
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            with _failing_open("report"):
-                await work()
+            await _failing_open("report", work())
 
 
 def _texts(counts: Mapping[Any, int]) -> dict[str, int]:
     return {str(name): count for name, count in counts.items()}
 
 
-@contextmanager
-def _failing_open(what: str) -> Iterator[None]:
+async def _failing_open(what: str, work: Awaitable[None]) -> None:
     """Let no failure of telemetry out, and say that there was one."""
     try:
-        yield
+        await work
     except Exception as error:  # noqa: BLE001  # whatever it is, judging goes on
         logger.warning("%s: %s", what, describe_fault(error))

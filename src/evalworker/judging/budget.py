@@ -91,13 +91,14 @@ class Budget:
 
     async def flush(self) -> None:
         """Write what is not written yet and forget the days before: now and then, and at the end."""
-        today = self._today()
-        for (tenant_id, date), day in list(self._days.items()):
-            async with day.lock:
-                if not day.written:
-                    await self._look(tenant_id, date, day)
-            if date != today and day.written:
-                self._days.pop((tenant_id, date), None)
+        await asyncio.gather(*(self._flush(*key, day) for key, day in list(self._days.items())))
+
+    async def _flush(self, tenant_id: str, date: str, day: _Day) -> None:
+        async with day.lock:
+            if not day.written:
+                await self._look(tenant_id, date, day)
+        if date != self._today() and day.written:
+            self._days.pop((tenant_id, date), None)
 
     def _today(self) -> str:
         return f"{self._clock.now():%Y-%m-%d}"

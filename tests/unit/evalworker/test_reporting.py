@@ -210,3 +210,19 @@ async def test_reporting_goes_on_whatever_fails_and_ends_when_it_is_told() -> No
 
 def _refuse(_: bytes) -> None:
     raise StoreDown
+
+
+async def test_a_store_that_hangs_keeps_nothing_else_from_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    desk.wait(1)
+    desk.clock.advance(s=BrakeRule().brake_over_s + 1)
+
+    async def hangs(_: Heartbeat) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(desk.reporter, "_beat", hangs)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await desk.reporter.look()
+    assert desk.brakes
+    assert desk.spendings == 1
