@@ -153,13 +153,14 @@ async def assembled(
             credentials=credentials.current,
             clock=clock,
         )
-        for sink in (
-            ledger,
-            lines,
-        ):  # left in the reverse order: the line sink carries the other's last counts
-            await sink.start()
-            stack.push_async_callback(sink.flush, FLUSH_S / 2)
-        bucket = settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
+        sinks = SinkFigures((ledger, lines))
+        await lines.start()
+        stack.push_async_callback(lines.flush, FLUSH_S / 2)
+        # Left in the reverse order: the last lines tell what the ledger did not get rid of.
+        stack.callback(_write, sinks, lines, clock)
+        await ledger.start()
+        stack.push_async_callback(ledger.flush, FLUSH_S / 2)
+        bucket = settings.history_bucket or partial(bucket_name, session, EVAL_HISTORY)
         objects = Objects(await stack.enter_async_context(session.client("s3")), bucket)
         keys = ContentKeys(region=region, clock=clock)
         stack.callback(keys.close)
@@ -206,7 +207,7 @@ async def assembled(
             standing=Standing(partial(Calibrations(objects).newest, judge.judge.identity)),
             policy_age_s=lambda: policies.age_s,
             scores=scores,
-            sinks=SinkFigures((ledger, lines)),
+            sinks=sinks,
             lines=lines,
             brake=BrakeParameter(await stack.enter_async_context(session.client("ssm")), LAG),
             rule=BrakeRule(settings.brake_over_s, settings.ease_under_s),
@@ -215,6 +216,11 @@ async def assembled(
             clock=clock,
         )
         yield Worker(evaluator, policies, judge, feed, reporter, scores, (ledger, lines))
+
+
+def _write(sinks: SinkFigures, lines: Sink[bytes], clock: Clock) -> None:
+    for line in sinks.lines(clock.now()):
+        lines.accept(line)
 
 
 def _feed(evaluator: Evaluator, settings: EvalSettings, region: str, clock: Clock) -> KinesisFeed:

@@ -3,7 +3,7 @@
 What is in them, and where they lie, is told by the rooms that write them.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -51,14 +51,16 @@ class StoredObject:
 class Objects:
     """A bucket behind an SDK's client. Raises StoreUnavailable."""
 
-    def __init__(self, s3: "S3Client", bucket: str) -> None:
+    def __init__(self, s3: "S3Client", bucket: str | Callable[[], Awaitable[str]]) -> None:
+        """`bucket` may be asked for at the first use: who tells our account's may not answer yet."""
         self._s3 = s3
         self._bucket = bucket
 
     async def list(self, prefix: str) -> AsyncIterator[ListedObject]:
         """All objects whose keys begin so, in order of their keys."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         try:
+            bucket = await self._name()
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             async for page in pages:
                 for entry in page.get("Contents", ()):
                     yield ListedObject(entry["Key"], entry["Size"], entry["LastModified"])
@@ -68,7 +70,7 @@ class Objects:
     async def get(self, key: str) -> StoredObject | None:
         """An object, or None where there is none (any more)."""
         try:
-            answer = await self._s3.get_object(Bucket=self._bucket, Key=key)
+            answer = await self._s3.get_object(Bucket=await self._name(), Key=key)
             data = await answer["Body"].read()
         except _FAILURES as error:
             if _code(error) == "NoSuchKey":
@@ -88,7 +90,7 @@ class Objects:
             }
         try:
             await self._s3.put_object(
-                Bucket=self._bucket, Key=key, Body=data, ContentType=content_type, **encryption
+                Bucket=await self._name(), Key=key, Body=data, ContentType=content_type, **encryption
             )
         except _FAILURES as error:
             _fail("PutObject", error)
@@ -99,12 +101,18 @@ class Objects:
             chunk = keys[at : at + KEYS_PER_DELETE]
             try:
                 answer = await self._s3.delete_objects(
-                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in chunk], "Quiet": True}
+                    Bucket=await self._name(),
+                    Delete={"Objects": [{"Key": key} for key in chunk], "Quiet": True},
                 )
             except _FAILURES as error:
                 _fail("DeleteObjects", error)
             if answer.get("Errors"):
                 raise StoreUnavailable("S3 DeleteObjects left objects undeleted")
+
+    async def _name(self) -> str:
+        if not isinstance(self._bucket, str):
+            self._bucket = await self._bucket()
+        return self._bucket
 
 
 def _code(error: Exception) -> str:
