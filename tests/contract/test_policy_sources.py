@@ -29,7 +29,7 @@ from llmplatform.tenants import TenantFault, Tenants
 from llmplatform.testing import START, FakeClock
 from sandbox.emulator import REGION, Emulator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ACME, GLOBEX = TenantId("acme"), TenantId("globex-health")
 

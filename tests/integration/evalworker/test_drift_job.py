@@ -32,7 +32,7 @@ from llmplatform.testing import FakeClock, make_policy, make_record
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import create_table
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -24,7 +24,7 @@ from sandbox.emulator import ACCOUNT_ID, REGION, sandbox_session
 from sandbox.engines.scripted import Script
 
 # The consumer's first lease takes up to a minute, and taking over a dead worker's half of one.
-pytestmark = [pytest.mark.xdist_group("evalworker-processes"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 LEASED_WITHIN_S = 120.0
 

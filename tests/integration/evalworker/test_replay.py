@@ -12,8 +12,6 @@ from evalworker.replay import Scope, from_stream
 from harness.kinesis import KinesisLocal
 from sandbox.emulator import sandbox_session
 
-pytestmark = pytest.mark.xdist_group("kinesis")
-
 STREAM = "to-replay"
 
 

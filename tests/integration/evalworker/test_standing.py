@@ -8,8 +8,6 @@ from harness.evaluation import Account
 from llmplatform.aws.sessions import aws_session
 from llmplatform.clock import SystemClock
 
-pytestmark = pytest.mark.xdist_group("evalworker")
-
 
 async def test_a_worker_tells_how_its_judge_stands_with_people(account: Account) -> None:
     async with account.worker() as worker:

@@ -27,7 +27,7 @@ from llmplatform.samples import (
 )
 from sandbox.emulator import CREDENTIALS, REGION, Emulator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CANARY = "canary-7d1f"
 LIMITS = replace(SEALING_LIMITS, linger_s=0.01, tries=4, first_pause_s=0.01, max_pause_s=0.05)

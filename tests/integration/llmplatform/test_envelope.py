@@ -22,7 +22,7 @@ from llmplatform.aws.envelope import (
 )
 from sandbox.emulator import CREDENTIALS, REGION, Emulator
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXT = b"user: canary-7d1f"
 OF = {"tenant_id": "acme", "request_id": "019ab3c4-d5e6-7f00-8000-000000000000"}

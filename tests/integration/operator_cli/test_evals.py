@@ -38,8 +38,6 @@ from llmplatform.testing import make_policy
 from operator_cli.__main__ import main
 from sandbox.emulator import CREDENTIALS, REGION, sandbox_session
 
-pytestmark = pytest.mark.xdist_group("evalworker")
-
 NOW = datetime.now(UTC).replace(microsecond=0)
 OTHER_JUDGE = Judge("b" * 16, "vendor.judge-v2:0", "answer-quality", "2")
 

@@ -31,7 +31,7 @@ from operator_cli.tenant_erase import run_erase
 from sandbox.emulator import ACCOUNT_ID, CREDENTIALS, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CANARY = "canary-7d1f"
 BUCKET = EVAL_HISTORY.name(ACCOUNT_ID, REGION)

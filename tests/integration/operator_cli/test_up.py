@@ -23,7 +23,7 @@ from harness.command import (
     with_tokenizer_of,
 )
 
-pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module", name="up")

@@ -15,7 +15,7 @@ from llmplatform.aws.tables import EVAL_RESULTS
 from llmplatform.evaluations import JUDGE_DIMENSIONS, MAX_SCORE, MIN_SCORE
 from sandbox.emulator import CREDENTIALS, REGION
 
-pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 SCORED_WITHIN_S = 120  # a minute on a machine that does nothing else
 LEASED_WITHIN_S = 90

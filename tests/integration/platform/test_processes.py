@@ -25,7 +25,7 @@ from llmplatform.samples import decode_sample
 from sandbox.engines.scripted import Script
 from sandbox.faults import Refuse
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("platform")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BEDROCK, OPENAI = "scripted-bedrock", "scripted-openai"
 ROUTE = "/v1/chat/completions"

@@ -16,8 +16,6 @@ from operator_cli.tenant_erase import run_erase
 from sandbox.emulator import CREDENTIALS, REGION
 from sandbox.engines.scripted import Script
 
-pytestmark = pytest.mark.xdist_group("platform")
-
 MODEL, CANARY = "scripted-bedrock", "canary-7d1f"
 
 

@@ -17,7 +17,7 @@ from sandbox.emf_extraction import MAX_EVENT_BYTES, Datum
 from sandbox.emf_intake import EmfIntake, serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emf_intake")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="aws")

@@ -16,7 +16,7 @@ from llmplatform.aws.tables import BUCKETS, EVAL_STREAM, LOG_GROUPS, REQUEST_LED
 from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, EmulatorError, sandbox_session
 from sandbox.provision import provision
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def boto3_client(service: str, aws: Emulator) -> Any:

@@ -16,8 +16,6 @@ from sandbox.engines.scripted import Script, ScriptedUsage
 from sandbox.faults import Refuse
 from sandbox.runtime import serve_runtime
 
-pytestmark = [pytest.mark.xdist_group("emulator")]
-
 MODEL = "anthropic.metered"
 ENDPOINT = "metered-endpoint"
 MESSAGES = [{"role": "user", "content": [{"text": "hello"}]}]

@@ -17,7 +17,7 @@ from sandbox.engines.smollm import SmolLM
 from sandbox.engines.smollm_tokenizer import write_tokenizer
 from sandbox.runtime import SandboxRuntime, serve_runtime
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("smollm")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "smollm2-135m-instruct"
 JUDGE = "sandbox.smollm2-135m-judge-v1:0"

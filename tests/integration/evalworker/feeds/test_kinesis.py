@@ -17,7 +17,7 @@ from harness.kinesis import Consumer, KinesisLocal, LeaseStore, Seen, aws_client
 from harness.platform import eventually
 from sandbox.emulator import Emulator
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("kinesis")]
+pytestmark = pytest.mark.timeout(300)
 
 ONLY_SHARD: Final = "shardId-000000000000"
 # A batch longer than any lease lives unrenewed: about ten seconds.

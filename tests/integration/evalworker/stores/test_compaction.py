@@ -27,7 +27,7 @@ from evalworker.stores.objects import ListedObject, Objects
 from harness.failing_s3 import Killed, Moment, MortalS3
 from llmplatform.evaluations import Judge
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DAY = EVENT_AT.date()
 ALL_AGES = datetime(2100, 1, 1, tzinfo=UTC)

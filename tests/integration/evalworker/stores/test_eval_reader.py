@@ -13,7 +13,7 @@ from llmplatform.errors import TelemetryFault
 from llmplatform.evaluations import EvalContent, EvalResult, moment_text
 from llmplatform.testing import FakeClock
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOUR = timedelta(hours=1)
 ItemT = TypeVar("ItemT")

@@ -29,7 +29,7 @@ from harness.eval_stores import results_at
 from llmplatform.samples import SampleEvent
 from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DAY = EVENT_AT.date()
 

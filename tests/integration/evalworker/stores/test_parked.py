@@ -12,7 +12,7 @@ from evalworker.stores.objects import Objects
 from evalworker.stores.parked import ParkedRecord, ParkedRecords
 from llmplatform.errors import TelemetryFault
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ARRIVED_AT = datetime(2026, 11, 23, 23, 59, 59, 999_000, tzinfo=UTC)
 DAY = ARRIVED_AT.date()

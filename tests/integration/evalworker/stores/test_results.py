@@ -15,7 +15,7 @@ from evalworker.stores.results import ATTEMPTS, KEYS_PER_CALL, Results, StoreRef
 from harness.eval_stores import results_at
 from llmplatform.evaluations import EvalContent, EvalResult, Judge, ResultKey, encode_result
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("emulator")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def key_of(result: EvalResult) -> ResultKey:
