@@ -21,6 +21,16 @@ KEYS_PER_DELETE: Final = 1_000
 # What an SDK's client raises when a call, or the reading of its answer, did not come to an end.
 _FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, OSError)
 
+# What S3 hands on of KMS that says nothing about the key: content is not to be given up for it.
+_KMS_PASSES: Final = frozenset(
+    {
+        "KMS.DependencyTimeoutException",
+        "KMS.KeyUnavailableException",
+        "KMS.KMSInternalException",
+        "KMS.ThrottlingException",
+    }
+)
+
 
 class KeyRefused(StoreUnavailable):
     """S3 may not use the KMS key of an object for us, or denies us the object: it does not say which."""
@@ -122,5 +132,6 @@ def _code(error: Exception) -> str:
 def _fail(operation: str, error: Exception) -> NoReturn:
     """Raise our fault for S3's, whose own words name keys, roles and accounts."""
     code = _code(error)
-    kind = KeyRefused if code == "AccessDenied" or code.startswith("KMS.") else StoreUnavailable
+    of_the_key = code == "AccessDenied" or (code.startswith("KMS.") and code not in _KMS_PASSES)
+    kind = KeyRefused if of_the_key else StoreUnavailable
     raise kind(f"S3 {operation} failed: {code or type(error).__name__}") from None

@@ -178,6 +178,13 @@ async def test_a_tenant_whose_key_is_gone_keeps_its_figures_and_stops_nobody(
     assert "history without content" in caplog.text
 
 
+async def test_a_kms_that_is_overloaded_costs_no_content(objects: Objects, s3: Any, bucket: str) -> None:
+    busy = Objects(ClientOfALostKey(s3, "KMS.ThrottlingException", only_under_a_key=True), bucket)  # type: ignore[arg-type]  # likewise
+    with pytest.raises(StoreUnavailable):
+        await HistoryWriter(busy).write([make_sealed_row(1)])
+    assert not await events(objects)
+
+
 async def test_being_denied_the_bucket_is_no_lost_key(s3: Any, bucket: str) -> None:
     denied = Objects(ClientOfALostKey(s3, "AccessDenied", only_under_a_key=False), bucket)  # type: ignore[arg-type]  # likewise
     with pytest.raises(StoreUnavailable):
