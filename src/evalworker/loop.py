@@ -26,14 +26,14 @@ from evalworker.judging.judge import Candidate, Malformed, Refused, Scored, Unav
 from evalworker.judging.specimen import Specimen
 from evalworker.patience import Patience
 from evalworker.publishing import ScoreLines
-from evalworker.records import StreamRecord
+from evalworker.records import Place, StreamRecord
 from evalworker.sealing import Sealing
 from evalworker.stores.faults import StoreRefused, StoreUnavailable
 from evalworker.stores.history import HistoryWriter
 from evalworker.stores.history_rows import HistoryRow
 from evalworker.stores.parked import ParkedRecords
 from evalworker.stores.results import Results
-from evalworker.tally import Place, Tally
+from evalworker.tally import Tally
 from llmplatform.aws.envelope import ContentTampered, KeyServiceFailed, KeyUnavailable
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.clock import Clock

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from evalworker.judging.judge import UnavailableReason
-
-Place = tuple[str, str]
+from evalworker.records import Place
 
 MAX_FAILURES: Final = 5
 CANDIDATES_OWN: Final[frozenset[UnavailableReason]] = frozenset(

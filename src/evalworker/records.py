@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+Place = tuple[str, str]
+"""Shard and sequence number: where in the stream a record is."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamRecord:
@@ -17,8 +20,8 @@ class StreamRecord:
     data: bytes = field(repr=False)
 
     @property
-    def place(self) -> tuple[str, str]:
-        """Shard and sequence number: where in the stream it is."""
+    def place(self) -> Place:
+        """Where in the stream it is."""
         return self.shard_id, self.sequence_number
 
 

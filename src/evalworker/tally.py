@@ -11,12 +11,9 @@ from datetime import datetime
 
 from evalworker.ends import End, Judged, Parked, Skipped, Unfinished
 from evalworker.intake import ParkReason, SkipReason
-from evalworker.records import StreamRecord
+from evalworker.records import Place, StreamRecord
 from llmplatform import eval_heartbeat as heartbeat
 from llmplatform.eval_heartbeat import Activity
-
-Place = tuple[str, str]
-"""Shard and sequence number."""
 
 
 @dataclass(slots=True)
