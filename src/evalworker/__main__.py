@@ -20,7 +20,7 @@ from evalworker.jobs import compact_history, watch_drift
 from evalworker.settings import EnvironmentSettings, EvalSettings, read_settings
 from evalworker.stores.compaction import Replaced
 from llmplatform.clock import SystemClock
-from llmplatform.errors import ConfigFault
+from llmplatform.errors import ConfigFault, PlatformFault
 from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
 
@@ -43,9 +43,9 @@ def main() -> None:
         settings, environment = read_settings()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             done = runner.run(_run(arguments, settings, environment))
-    except ConfigFault as fault:
+    except PlatformFault as fault:
         sys.stderr.write(f"evalworker: {fault}\n")
-        sys.exit(_CONFIG_FAULT)
+        sys.exit(_CONFIG_FAULT if isinstance(fault, ConfigFault) else _FAILED)
     sys.exit(0 if done else _FAILED)
 
 

@@ -194,7 +194,7 @@ class Evaluator:
     async def _evaluated(self, sample: _Sample) -> End:
         """Have one sample judged, compare it with its reference, store the result."""
         event, policy, place = sample.event, sample.policy, sample.record.place
-        content = await self._sealing.opened(event)
+        content = await self._sealing.opened(event, policy)
         if not content.completion:
             return Skipped("no_answer")
         kept = await self._sealing.as_stored(event, policy)  # before the judge is paid: the key may be gone

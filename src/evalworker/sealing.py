@@ -9,8 +9,8 @@ from llmplatform import samples
 from llmplatform.aws.envelope import ContentKeys, ContentTampered
 from llmplatform.errors import TelemetryFault
 from llmplatform.evaluations import MAX_STORED_CONTENT_BYTES, EvalContent, encode_content
-from llmplatform.policy import TenantPolicy
-from llmplatform.samples import Envelope, SampleEvent
+from llmplatform.policy import ContentMode, TenantPolicy
+from llmplatform.samples import Envelope, SampleContent, SampleEvent
 
 
 class Sealing:
@@ -19,19 +19,18 @@ class Sealing:
     def __init__(self, keys: ContentKeys) -> None:
         self._keys = keys
 
-    async def opened(self, event: SampleEvent) -> EvalContent:
-        """What a sample says."""
-        if event.enc is not None:
-            event = samples.with_content(event, await self._sample_content(event, event.enc))
+    async def opened(self, event: SampleEvent, policy: TenantPolicy) -> EvalContent:
+        """What a sample says, as far as the tenant's present policy lets it be seen."""
+        said = samples.held_to(await self._said(event), policy)
         return EvalContent(
-            prompt=event.prompt or "",
-            prompt_truncated=event.prompt_truncated,
-            completion=event.completion or "",
-            completion_truncated=event.completion_truncated,
-            reference=event.reference,
-            reference_truncated=event.reference_truncated,
-            contexts=event.contexts,
-            contexts_truncated=event.contexts_truncated,
+            prompt=said.prompt or "",
+            prompt_truncated=said.prompt_truncated,
+            completion=said.completion or "",
+            completion_truncated=said.completion_truncated,
+            reference=said.reference,
+            reference_truncated=said.reference_truncated,
+            contexts=said.contexts,
+            contexts_truncated=said.contexts_truncated,
         )
 
     async def sealed(
@@ -45,25 +44,34 @@ class Sealing:
         return await self._envelope(text, kms_key, event.tenant_id, event.request_id)
 
     async def as_stored(self, event: SampleEvent, policy: TenantPolicy) -> SampleEvent:
-        """A sample as it is kept: one that came before the tenant had a key goes under the key now."""
-        if policy.kms_key is None or event.enc is not None:
+        """A sample as it is kept: no more than the policy allows by now, under the key if there is one."""
+        if event.enc is not None and policy.content_mode is ContentMode.FULL:
             return event
-        bare, content = samples.split_content(event)
-        text = samples.encode_content(content)
-        envelope = await self._envelope(text, policy.kms_key, event.tenant_id, event.request_id)
+        said = await self._said(event)
+        kept = samples.held_to(said, policy)
+        if event.enc is not None and kept == said:
+            return event
+        kms_key = policy.kms_key or (None if event.enc is None else event.enc.kms_key)
+        if kms_key is None:
+            return samples.with_content(event, kept)
+        bare, _ = samples.split_content(event)
+        text = samples.encode_content(kept)
+        envelope = await self._envelope(text, kms_key, event.tenant_id, event.request_id)
         return msgspec.structs.replace(bare, enc=envelope)
 
     async def _envelope(self, text: bytes, kms_key: str, tenant_id: str, request_id: str) -> Envelope:
         sealed = await self._keys.seal(text, kms_key=kms_key, tenant_id=tenant_id, request_id=request_id)
         return Envelope(await self._keys.arn(kms_key), base64.b64encode(sealed).decode())
 
-    async def _sample_content(self, event: SampleEvent, enc: Envelope) -> samples.SampleContent:
+    async def _said(self, event: SampleEvent) -> SampleContent:
+        if event.enc is None:
+            return samples.split_content(event)[1]
         try:
-            ciphertext = base64.b64decode(enc.ciphertext, validate=True)
+            ciphertext = base64.b64decode(event.enc.ciphertext, validate=True)
         except binascii.Error:
             raise ContentTampered("the content is not base64") from None
         text = await self._keys.open(
-            ciphertext, kms_key=enc.kms_key, tenant_id=event.tenant_id, request_id=event.request_id
+            ciphertext, kms_key=event.enc.kms_key, tenant_id=event.tenant_id, request_id=event.request_id
         )
         try:
             return samples.decode_content(text)

@@ -223,6 +223,31 @@ def with_content(event: SampleEvent, content: SampleContent) -> SampleEvent:
     return msgspec.structs.replace(event, enc=None, **msgspec.structs.asdict(content))
 
 
+def held_to(content: SampleContent, policy: TenantPolicy) -> SampleContent:
+    """Content cut to what a policy allows: it may have been sampled under a wider one."""
+    if policy.content_mode is ContentMode.FULL:
+        return content
+    prompt = cut(content.prompt or "", policy.max_prompt_chars)
+    completion = cut(content.completion or "", policy.max_completion_chars)
+    reference = cut(content.reference or "", policy.max_completion_chars)
+    contexts: list[str] = []
+    left = policy.max_completion_chars
+    for context in content.contexts:
+        contexts.append(context[:left])
+        left -= len(contexts[-1])
+    return msgspec.structs.replace(
+        content,
+        prompt=prompt.text if content.prompt is not None else None,
+        prompt_truncated=content.prompt_truncated or prompt.truncated,
+        completion=completion.text if content.completion is not None else None,
+        completion_truncated=content.completion_truncated or completion.truncated,
+        reference=reference.text if content.reference is not None else None,
+        reference_truncated=content.reference_truncated or reference.truncated,
+        contexts=tuple(text for text in contexts if text),
+        contexts_truncated=content.contexts_truncated or tuple(contexts) != content.contexts,
+    )
+
+
 def split_content(event: SampleEvent) -> tuple[SampleEvent, SampleContent]:
     """The event without its content, and that content: what is to be sealed, and what stays in the clear."""
     content = SampleContent(**{name: getattr(event, name) for name in SampleContent.__struct_fields__})

@@ -153,7 +153,8 @@ async def test_whatever_fails_no_log_metric_or_store_quotes_what_was_said(
         for service in ("s3", "dynamodb"):
             await account.ways[service].mend()
 
-        async def stumbles(_: SampleEvent) -> EvalContent:
+        async def stumbles(_: SampleEvent, policy: TenantPolicy) -> EvalContent:
+            del policy
             raise ValueError("CANARY-IN-A-BUG")
 
         worker.evaluator._sealing.opened = stumbles  # type: ignore[assignment, method-assign]

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pytest
@@ -36,6 +37,7 @@ EVENT = SampleEvent(
     metadata={"note": "CANARY"},
     prompt_sha256="ab" * 32,
 )
+FULL = make_policy(content_mode="full")
 
 
 @dataclass
@@ -69,7 +71,7 @@ def sealing(keys: Keys) -> Sealing:
 
 
 async def test_a_sample_in_the_clear_is_opened_as_it_is(sealing: Sealing, keys: Keys) -> None:
-    content = await sealing.opened(EVENT)
+    content = await sealing.opened(EVENT, FULL)
     assert (content.prompt, content.completion, content.completion_truncated) == (
         "user: CANARY?",
         "CANARY!",
@@ -80,9 +82,9 @@ async def test_a_sample_in_the_clear_is_opened_as_it_is(sealing: Sealing, keys: 
 
 
 async def test_without_a_key_everything_stays_as_it_is(sealing: Sealing) -> None:
-    policy, content = make_policy(), EvalContent(completion="CANARY!")
+    policy, content = FULL, EvalContent(completion="CANARY!")
     assert await sealing.sealed(EVENT, content, policy) is content
-    assert await sealing.as_stored(EVENT, policy) is EVENT
+    assert await sealing.as_stored(EVENT, policy) == EVENT
 
 
 async def test_under_a_key_no_word_is_in_the_clear_and_all_of_them_come_back(
@@ -94,7 +96,7 @@ async def test_under_a_key_no_word_is_in_the_clear_and_all_of_them_come_back(
     assert b"CANARY" not in msgspec.json.encode(stored)
     assert stored.prompt_sha256 == EVENT.prompt_sha256
     assert keys.used == [("alias/acme", "acme", "r-1")]
-    assert await sealing.opened(stored) == await sealing.opened(EVENT)
+    assert await sealing.opened(stored, FULL) == await sealing.opened(EVENT, FULL)
 
 
 async def test_reasons_of_the_judge_are_sealed_with_the_rest(sealing: Sealing) -> None:
@@ -109,7 +111,8 @@ async def test_reasons_of_the_judge_are_sealed_with_the_rest(sealing: Sealing) -
 
 async def test_what_is_sealed_already_stays_under_the_key_that_it_has(sealing: Sealing, keys: Keys) -> None:
     sealed = msgspec.structs.replace(EVENT, enc=Envelope("arn:aws:kms:us-east-1:1:key/1", "AAAA"))
-    assert await sealing.as_stored(sealed, make_policy(kms_key="alias/acme")) is sealed
+    policy = make_policy(kms_key="alias/acme", content_mode="full")
+    assert await sealing.as_stored(sealed, policy) is sealed
     assert not keys.used
 
 
@@ -141,5 +144,27 @@ async def test_what_is_no_samples_content_is_told_without_quoting_it(
 ) -> None:
     event = msgspec.structs.replace(samples.split_content(EVENT)[0], enc=Envelope(ARN, ciphertext))
     with pytest.raises(ContentTampered) as told:
-        await sealing.opened(event)
+        await sealing.opened(event, FULL)
     assert "no content" not in str(told.value)
+
+
+NARROW: dict[str, Any] = {"content_mode": "truncated", "max_prompt_chars": 8, "max_completion_chars": 4}
+
+
+async def test_a_policy_that_was_narrowed_holds_for_samples_on_their_way(sealing: Sealing) -> None:
+    policy = make_policy(**NARROW)
+    content = await sealing.opened(EVENT, policy)
+    assert (content.prompt, content.prompt_truncated) == ("user: CA", True)
+    assert (content.completion, content.reference, content.contexts) == ("CANA", "CANA", ("CANA",))
+    assert content.reference_truncated
+    assert content.contexts_truncated
+    stored = await sealing.as_stored(EVENT, policy)
+    assert b"CANARY" not in msgspec.json.encode(msgspec.structs.replace(stored, metadata={}))
+
+
+async def test_it_holds_for_what_came_under_a_key(sealing: Sealing) -> None:
+    sealed = await sealing.as_stored(EVENT, make_policy(kms_key="alias/acme", content_mode="full"))
+    stored = await sealing.as_stored(sealed, make_policy(kms_key="alias/acme", **NARROW))
+    assert (await sealing.opened(stored, FULL)).completion == "CANA"
+    wide = make_policy(kms_key="alias/acme", content_mode="truncated")
+    assert await sealing.as_stored(sealed, wide) is sealed, "nothing was too long"
