@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from evalworker.brake import LAG, BrakeRule, next_brake, next_factor
@@ -92,7 +93,7 @@ class Reporter:
 
     async def run(self) -> None:
         """Report for ever, beginning with a sign of life."""
-        await _failing_open("report", self.look())
+        await _failing_open("report", self.look)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(FLUSH_S, self._flush))
             tasks.create_task(self._every(self._look_every_s, self.look))
@@ -104,10 +105,10 @@ class Reporter:
         lag_s = self.lag_s(now)
         self._factor = next_factor(self._factor, lag_s, self._rule)
         await asyncio.gather(
-            _failing_open("heartbeat", self._beat(self._heartbeat(now, lag_s))),
-            _failing_open("spending", self._write_spending()),
-            _failing_open("calibration", self._standing.look(now)),
-            _failing_open("sampling brake", self._hold_down(now)),
+            _failing_open("heartbeat", partial(self._beat, self._heartbeat(now, lag_s))),
+            _failing_open("spending", self._write_spending),
+            _failing_open("calibration", partial(self._standing.look, now)),
+            _failing_open("sampling brake", partial(self._hold_down, now)),
         )
 
     async def _hold_down(self, now: datetime) -> None:
@@ -198,16 +199,16 @@ class Reporter:
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await _failing_open("report", work())
+            await _failing_open("report", work)
 
 
 def _texts(counts: Mapping[Any, int]) -> dict[str, int]:
     return {str(name): count for name, count in counts.items()}
 
 
-async def _failing_open(what: str, work: Awaitable[None]) -> None:
+async def _failing_open(what: str, work: Callable[[], Awaitable[None]]) -> None:
     """Let no failure of telemetry out, and say that there was one."""
     try:
-        await work
+        await work()
     except Exception as error:  # noqa: BLE001  # whatever it is, judging goes on
         logger.warning("%s: %s", what, describe_fault(error))
