@@ -5,15 +5,14 @@ worker, cost job, watch and infrastructure read the same one. Pure but for `load
 the file once at start-up.
 """
 
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llmplatform.errors import ConfigFault
+from llmplatform.datafile import held_to, parse_toml, read_text
 
 EndpointType = Literal["bedrock", "sagemaker"]
 DialectName = Literal["converse", "openai_chat", "lmi", "tgi"]
@@ -152,10 +151,7 @@ def parse_catalogue(text: str, *, folder: Path) -> Catalogue:
 
     Raises ConfigFault that names each field at fault.
     """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigFault(f"catalogue is not valid TOML: {error}") from error
+    raw = parse_toml("catalogue", text)
     models = raw.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
         if isinstance(model, dict):
@@ -163,22 +159,12 @@ def parse_catalogue(text: str, *, folder: Path) -> Catalogue:
             tokenizer = model.get("tokenizer")
             if isinstance(tokenizer, dict) and isinstance(tokenizer.get("path"), str):
                 tokenizer["path"] = folder / tokenizer["path"]
-    try:
-        return Catalogue.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigFault(f"catalogue: {problems}") from error
+    return held_to("catalogue", Catalogue, raw)
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
     """The catalogue in `path`, by default the one that ships with the platform."""
     path = path or DEFAULT_CATALOGUE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigFault(f"catalogue {path} is not UTF-8 text") from error
-    except OSError as error:
-        raise ConfigFault(
-            f"catalogue {path} cannot be read ({error.strerror}); LLM_PLATFORM_CATALOGUE names the file"
-        ) from error
-    return parse_catalogue(text, folder=path.parent)
+    return parse_catalogue(
+        read_text("catalogue", path, named_by="LLM_PLATFORM_CATALOGUE"), folder=path.parent
+    )

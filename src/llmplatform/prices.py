@@ -5,7 +5,6 @@ not there is unknown, never 0, and what an unknown price makes unknown says so. 
 rounded here. Not here: instance hours, and who pays. Pure but for `load_prices`, which reads at start-up.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -15,9 +14,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llmplatform.errors import ConfigFault
+from llmplatform.datafile import held_to, parse_toml, read_text
 from llmplatform.usage import TokenUsage
 
 DEFAULT_PRICES = Path(__file__).with_name("prices.toml")
@@ -187,27 +186,10 @@ def billed_tokens(usage: TokenUsage) -> dict[TokenClass, int]:
 
 def parse_prices(text: str) -> PriceTable:
     """The price table that a TOML text spells. Raises ConfigFault that names each field at fault."""
-    try:
-        raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigFault(f"prices are not valid TOML: {error}") from error
-    try:
-        file = _PriceFile.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigFault(f"prices: {problems}") from error
+    file = held_to("prices", _PriceFile, parse_toml("prices", text, parse_float=Decimal))
     return PriceTable(file.version, file.prices)
 
 
 def load_prices(path: Path | None = None) -> PriceTable:
     """The prices in `path`, by default those that ship with the platform."""
-    path = path or DEFAULT_PRICES
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigFault(f"prices {path} are not UTF-8 text") from error
-    except OSError as error:
-        raise ConfigFault(
-            f"prices {path} cannot be read ({error.strerror}); LLM_PLATFORM_PRICES names the file"
-        ) from error
-    return parse_prices(text)
+    return parse_prices(read_text("prices", path or DEFAULT_PRICES, named_by="LLM_PLATFORM_PRICES"))

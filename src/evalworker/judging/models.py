@@ -3,14 +3,14 @@
 Pure but for `load_judge_models`, which reads the file once at start-up.
 """
 
-import tomllib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from llmplatform.datafile import held_to, parse_toml, read_text
 from llmplatform.errors import ConfigFault
 
 DEFAULT_JUDGES: Final = Path(__file__).with_name("judges.toml")
@@ -60,22 +60,9 @@ class JudgeModels(_Data):
 
 def parse_judge_models(text: str) -> JudgeModels:
     """The models that a TOML text spells. Raises ConfigFault that names each field at fault."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigFault(f"judges are not valid TOML: {error}") from error
-    try:
-        return JudgeModels.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigFault(f"judges: {problems}") from error
+    return held_to("judges", JudgeModels, parse_toml("judges", text))
 
 
 def load_judge_models(path: Path | None = None) -> JudgeModels:
     """The models in `path`, by default those that ship with the platform."""
-    path = path or DEFAULT_JUDGES
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigFault(f"judges {path} cannot be read: {type(error).__name__}") from error
-    return parse_judge_models(text)
+    return parse_judge_models(read_text("judges", path or DEFAULT_JUDGES, named_by="EVAL_JUDGES"))

@@ -5,16 +5,15 @@ by two wordings are not comparable. Pure but for `load_rubric`, which reads the 
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llmplatform.errors import ConfigFault
+from llmplatform.datafile import held_to, parse_toml, read_text
 from llmplatform.evaluations import JUDGE_DIMENSIONS, MAX_SCORE, MIN_SCORE
 
 RUBRICS: Final = Path(__file__).with_name("rubrics")
@@ -67,22 +66,9 @@ class Rubric(_Data):
 
 def parse_rubric(text: str) -> Rubric:
     """The rubric that a TOML text spells. Raises ConfigFault that names each field at fault."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigFault(f"rubric is not valid TOML: {error}") from error
-    try:
-        return Rubric.model_validate(raw)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ConfigFault(f"rubric: {problems}") from error
+    return held_to("rubric", Rubric, parse_toml("rubric", text))
 
 
 def load_rubric(path: Path | None = None) -> Rubric:
     """The rubric in `path`, by default the one that ships. Raises ConfigFault naming file and field."""
-    path = path or DEFAULT_RUBRIC
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigFault(f"rubric {path} cannot be read: {type(error).__name__}") from error
-    return parse_rubric(text)
+    return parse_rubric(read_text("rubric", path or DEFAULT_RUBRIC, named_by="EVAL_RUBRIC"))

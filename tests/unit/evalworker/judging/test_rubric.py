@@ -67,5 +67,5 @@ def test_an_operators_own_rubric_is_read_from_where_it_is(tmp_path: Path) -> Non
     with pytest.raises(ConfigFault, match=r"none\.toml"):
         load_rubric(tmp_path / "none.toml")
     own.write_bytes(b"\xff")
-    with pytest.raises(ConfigFault, match="UnicodeDecodeError"):
+    with pytest.raises(ConfigFault, match="not UTF-8 text"):
         load_rubric(own)
