@@ -133,39 +133,6 @@ class KinesisLocal:
         return True
 
 
-class LeaseStore:
-    """The way to a DynamoDB, which can be closed: connections are then refused, and open ones broken."""
-
-    def __init__(self, dynamodb_port: int) -> None:
-        self._upstream_port = dynamodb_port
-        self._port = free_port()
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.url = f"http://127.0.0.1:{self._port}"
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            for writer in tuple(self._writers):
-                writer.transport.abort()
-            await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        both = {writer, upstream_writer}
-        self._writers |= both
-        try:
-            with contextlib.suppress(OSError):
-                await asyncio.gather(_copy(reader, upstream_writer), _copy(upstream_reader, writer))
-        finally:
-            self._writers -= both
-            for one in both:
-                one.transport.abort()
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A record as a consumer's processor met it."""
@@ -243,10 +210,3 @@ def aws_client(service: str, url: str) -> Any:
         aws_secret_access_key=CREDENTIALS.secret_key,
         config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
     )
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while block := await reader.read(65_536):
-        writer.write(block)
-        await writer.drain()
-    writer.write_eof()

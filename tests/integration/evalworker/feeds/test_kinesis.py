@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import pytest
 
-from harness.kinesis import Consumer, KinesisLocal, LeaseStore, Seen, aws_client, seen
+from harness.cuttable import Cuttable
+from harness.kinesis import Consumer, KinesisLocal, Seen, aws_client, seen
 from harness.platform import eventually
 from sandbox.emulator import Emulator
 
@@ -171,31 +172,33 @@ async def _endings(chapter: Chapter) -> None:
     facts["grace moved the checkpoint"] = chapter.checkpoint(ONLY_SHARD) != before
 
 
-async def _outages(chapter: Chapter, store: LeaseStore) -> None:
+async def _outages(chapter: Chapter, store: Cuttable) -> None:
     """A lease store that is not there at the start, and later is away for longer than leases live."""
     worker = await chapter.start("lonely")
     last = chapter.send(*(f"early-{n}" for n in range(5)))
     await chapter.until(lambda: worker.figures().get("starts", 0) > 1)
-    await store.open()
+    await store.mend()
     await chapter.all_seen()
     await chapter.until(lambda: chapter.checkpoint(ONLY_SHARD) == last)
-    await store.close()
+    await store.cut()
     chapter.send(*(f"outage-{n}" for n in range(5)))
     await chapter.until(lambda: worker.figures()["failed_checkpoints"] > 0)
     await asyncio.sleep(OUTAGE_S)
-    await store.open()
+    await store.mend()
     chapter.send(*(f"after-{n}" for n in range(5)))
     await chapter.all_seen()
     await chapter.until(lambda: worker.figures()["records_read"] >= len(chapter.sent))
     chapter.facts["figures"] = worker.figures()
     await worker.kill()
-    await store.close()
+    await store.cut()
 
 
 async def _play(folder: Path) -> dict[str, Chapter]:
     async with KinesisLocal(folder) as kinesis, Emulator(folder) as aws:
         leases = aws_client("dynamodb", aws.url)
-        store = LeaseStore(aws.port)
+        store = Cuttable(aws.port)
+        await store.mend()
+        await store.cut()  # it has an address by now, where nobody listens
         usual = {**aws.environment(), "AWS_ENDPOINT_URL_KINESIS": kinesis.url}
         # One attempt a call: kcl-rs gives its own start up after twenty.
         through_store = {**usual, "AWS_ENDPOINT_URL_DYNAMODB": store.url, "AWS_MAX_ATTEMPTS": "1"}
