@@ -146,9 +146,19 @@ def test_tools_are_honestly_refused_where_the_model_cannot_call_them(up: Platfor
     assert "tools" in response.json()["error"]["message"]
 
 
-def test_ctrl_c_ends_a_chat_with_its_trace_and_the_status_of_shells(up: Platform) -> None:
+@pytest.fixture(name="long_answer")
+def scripted_to_talk_for_half_a_minute(up: Platform) -> Iterator[str]:
+    """A model on SageMaker, which is cancelled and not drained: the real one may end before the signal."""
+    runtime = up.env()["environment"]["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"]
+    script = f"{runtime}/_sandbox/scripts/scripted-openai"
+    httpx.put(script, json={"token_count": 600, "interval_ms": 50}).raise_for_status()
+    yield "scripted-openai"
+    httpx.delete(script).raise_for_status()
+
+
+def test_ctrl_c_ends_a_chat_with_its_trace_and_the_status_of_shells(up: Platform, long_answer: str) -> None:
     with subprocess.Popen(
-        [*COMMAND, "chat", "Tell a very long story about a dog.", "-m", "smollm2-135m"],
+        [*COMMAND, "chat", "Tell a very long story about a dog.", "-m", long_answer],
         env=environment(up.state),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
