@@ -2,8 +2,10 @@
 
 import json
 import secrets
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -72,9 +74,12 @@ class Conversation:
         trace_id = ids.as_uuid(ids.uuid4_hex(secrets.token_bytes(16)))
         exchange = self.current = Exchange(self.model, trace_id)
         started_ns = time.monotonic_ns()
-        with self._client.stream(
-            "POST", "/chat/completions", json=body, headers={"x-trace-id": trace_id}
-        ) as response:
+        with (
+            _interrupts() as interrupts,
+            self._client.stream(
+                "POST", "/chat/completions", json=body, headers={"x-trace-id": trace_id}
+            ) as response,
+        ):
             exchange.trace_id = response.headers.get("x-trace-id") or trace_id
             exchange.request_id = response.headers.get("x-request-id")
             if response.is_error:
@@ -83,6 +88,8 @@ class Conversation:
             if self._stream:
                 for chunk in data_of(response.iter_lines()):
                     self._take(chunk, exchange, started_ns)
+                    if interrupts:
+                        raise KeyboardInterrupt
             else:
                 response.read()
                 self._take(response.json(), exchange, started_ns)
@@ -123,6 +130,26 @@ class Conversation:
         if not models:
             raise CommandFailed("this tenant may call no model; `llm-platform tenant show` tells its policy")
         return str(models[0]["id"])
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """The interrupts so far, each of which is raised as usual.
+
+    Python drops an exception that falls into a callback of its own, of an import's lock say: who looks here
+    between two pieces of an answer misses no Ctrl-C.
+    """
+    seen: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run_chat(connection: GatewayConnection, message: str | None, *, model: str | None, stream: bool) -> None:

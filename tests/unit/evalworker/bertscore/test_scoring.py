@@ -74,6 +74,7 @@ async def test_who_was_cancelled_is_not_scored_and_holds_no_one_up() -> None:
     await until_reached(scorer)
     for task in (working, ready, waiting):
         task.cancel()
+    await asyncio.gather(working, ready, waiting, return_exceptions=True)  # before the thread goes on
     scorer.gate.set()
     assert await last == BertScore(0.5, truncated=False)
     assert scorer.seen == ["working", "last"]
