@@ -44,7 +44,7 @@ from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_HISTORY, EVAL_STREAM
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.eval_heartbeat import Heartbeat, encode_heartbeat
 from llmplatform.prices import load_prices
-from llmplatform.process.lines import AgentLineSink, FileLineSink
+from llmplatform.process.lines import line_sink
 from llmplatform.process.sink_figures import SinkFigures
 from llmplatform.sinks import Sink
 
@@ -145,8 +145,7 @@ async def assembled(
                 )
             )
         )
-        agent = environment.aws_emf_agent_endpoint
-        lines = AgentLineSink(agent) if agent else FileLineSink(lines_fd)
+        lines = line_sink(environment.aws_emf_agent_endpoint, fd=lines_fd)
         ledger = LedgerSink(
             url=endpoint_url("dynamodb", region, os.environ),
             region=region,

@@ -18,7 +18,7 @@ from llmplatform.aws.parameters import ParameterPolicySource
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import EVAL_HISTORY
 from llmplatform.clock import SystemClock
-from llmplatform.process.lines import AgentLineSink, FileLineSink
+from llmplatform.process.lines import line_sink
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ async def watch_drift(
     """Look for falling scores every `every_s` until `stop` is set; tells whether the last look saw all."""
     clock = SystemClock()
     session = aws_session(environment.aws_region)
-    agent = environment.aws_emf_agent_endpoint
-    lines = AgentLineSink(agent) if agent else FileLineSink()
+    lines = line_sink(environment.aws_emf_agent_endpoint)
     settings = DriftSettings()
     async with (
         session.client("dynamodb") as dynamodb,

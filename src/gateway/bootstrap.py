@@ -41,7 +41,7 @@ from llmplatform.catalogue import Catalogue, load_catalogue
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.invocation import InvocationRecord
 from llmplatform.metrics import AVAILABILITY, CIRCUIT_OPEN, POLICY_AGE_SECONDS, TOKENIZER_MISSING
-from llmplatform.process.lines import AgentLineSink, FileLineSink
+from llmplatform.process.lines import line_sink
 from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.sampling import keep_trace
 from llmplatform.sinks import NullSink, Sink
@@ -211,9 +211,8 @@ async def _sinks(
     keys = ContentKeys(region=region)
     stack.callback(keys.close)
     samples = KinesisSink(kinesis)
-    agent = environment.aws_emf_agent_endpoint
     return Sinks(
-        lines=AgentLineSink(agent) if agent else FileLineSink(),
+        lines=line_sink(environment.aws_emf_agent_endpoint),
         ledger=LedgerSink(
             url=endpoint_url("dynamodb", region, os.environ),
             region=region,

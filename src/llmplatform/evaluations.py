@@ -114,11 +114,9 @@ class EvalResult:
         return {**self.scores, BERTSCORE: self.bertscore_f1}
 
 
-def epoch_of(result: EvalResult, dimension: str) -> str:
+def epoch_of(dimension: str, judge_identity: str, bertscore_identity: str | None) -> str:
     """What makes values of a dimension comparable: the judge's identity, or the scorer's for BERTScore."""
-    if dimension == BERTSCORE:
-        return epoch_label(result.bertscore_identity or "")
-    return result.judge.identity
+    return epoch_label(bertscore_identity or "") if dimension == BERTSCORE else judge_identity
 
 
 def epoch_label(identity: str) -> str:

@@ -230,11 +230,7 @@ def held_to(content: SampleContent, policy: TenantPolicy) -> SampleContent:
     prompt = cut(content.prompt or "", policy.max_prompt_chars)
     completion = cut(content.completion or "", policy.max_completion_chars)
     reference = cut(content.reference or "", policy.max_completion_chars)
-    contexts: list[str] = []
-    left = policy.max_completion_chars
-    for context in content.contexts:
-        contexts.append(context[:left])
-        left -= len(contexts[-1])
+    contexts, contexts_cut = _cut_together(content.contexts, policy.max_completion_chars)
     return msgspec.structs.replace(
         content,
         prompt=prompt.text if content.prompt is not None else None,
@@ -243,8 +239,8 @@ def held_to(content: SampleContent, policy: TenantPolicy) -> SampleContent:
         completion_truncated=content.completion_truncated or completion.truncated,
         reference=reference.text if content.reference is not None else None,
         reference_truncated=content.reference_truncated or reference.truncated,
-        contexts=tuple(text for text in contexts if text),
-        contexts_truncated=content.contexts_truncated or tuple(contexts) != content.contexts,
+        contexts=contexts,
+        contexts_truncated=content.contexts_truncated or contexts_cut,
     )
 
 
@@ -330,11 +326,7 @@ def _content(
     prompt = render_prompt(content.messages, prompt_chars)
     completion = cut(content.completion, completion_chars)
     reference = None if content.reference is None else cut(content.reference, completion_chars)
-    contexts: list[str] = []
-    left = completion_chars
-    for context in content.contexts:
-        contexts.append(cut(context, left).text)
-        left -= len(contexts[-1])
+    contexts, contexts_cut = _cut_together(content.contexts, completion_chars)
     return SampleContent(
         prompt=prompt.text,
         prompt_truncated=prompt.truncated,
@@ -342,13 +334,22 @@ def _content(
         completion_truncated=completion.truncated,
         reference=None if reference is None else reference.text,
         reference_truncated=reference is not None and reference.truncated,
-        contexts=tuple(text for text in contexts if text),
-        contexts_truncated=sum(map(len, contexts)) < sum(map(len, content.contexts)),
+        contexts=contexts,
+        contexts_truncated=contexts_cut,
         metadata={
             cut(name, MAX_METADATA_NAME_CHARS).text: cut(value, MAX_METADATA_VALUE_CHARS).text
             for name, value in islice(record.client_metadata.items(), MAX_METADATA_PAIRS)
         },
     )
+
+
+def _cut_together(texts: Sequence[str], max_chars: int) -> tuple[tuple[str, ...], bool]:
+    """Texts that share one limit, the first ones first, and whether that is less than all of them."""
+    kept: list[str] = []
+    for text in texts:
+        kept.append(cut(text, max_chars).text)
+        max_chars -= len(kept[-1])
+    return tuple(text for text in kept if text), sum(map(len, kept)) < sum(map(len, texts))
 
 
 def _well_formed(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from llmplatform.aws.eval_reader import JudgedScores
 from llmplatform.eval_series import Series
-from llmplatform.evaluations import BERTSCORE, DIMENSIONS, JUDGE_DIMENSIONS, epoch_label
+from llmplatform.evaluations import BERTSCORE, DIMENSIONS, JUDGE_DIMENSIONS, epoch_of
 
 HOURLY_UP_TO: Final = timedelta(hours=48)
 
@@ -67,9 +67,7 @@ def width_of(start: datetime, end: datetime) -> Width:
 
 def epoch_in(scores: JudgedScores, dimension: str) -> str:
     """The epoch that a value of this dimension belongs to."""
-    if dimension == BERTSCORE:
-        return epoch_label(scores.bertscore_identity or "")
-    return scores.judge_identity
+    return epoch_of(dimension, scores.judge_identity, scores.bertscore_identity)
 
 
 def lines_of(scored: Iterable[JudgedScores], start: datetime, end: datetime) -> tuple[Line, ...]:

@@ -169,7 +169,10 @@ def facts_of_shown(shown: Shown, *, content: bool) -> dict[str, Any]:
         "sample_reason": result.sample_reason,
         "prompt_sha256": result.prompt_sha256,
         "judge": facts_of_judge(result.judge),
-        "epochs": {dimension: epoch_of(result, dimension) for dimension in result.values},
+        "epochs": {
+            dimension: epoch_of(dimension, result.judge.identity, result.bertscore_identity)
+            for dimension in result.values
+        },
         "scores": dict(result.scores),
         "bertscore_f1": result.bertscore_f1,
         "bertscore_identity": result.bertscore_identity,

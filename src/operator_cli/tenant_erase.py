@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import aioboto3
 import typer
 
+from llmplatform.aws.buckets import bucket_name
 from llmplatform.aws.envelope import ContentKeys, DataKeyLimits
 from llmplatform.aws.erasure import NO_MEMORY, SETTLE_S, Erased, Eraser
 from llmplatform.aws.sessions import aws_session
@@ -62,7 +62,7 @@ async def _erase(tenant: TenantId, region: str, *, yes: bool, settle_s: float) -
                 s3=s3,
                 kinesis=kinesis,
                 logs=logs,
-                bucket=EVAL_HISTORY.name(await _account_id(session), region),
+                bucket=await bucket_name(session, EVAL_HISTORY),
             ),
             open_keys=partial(ContentKeys, region=region, limits=NO_MEMORY),
             clock=SystemClock(),
@@ -74,13 +74,6 @@ async def _erase(tenant: TenantId, region: str, *, yes: bool, settle_s: float) -
             typer.confirm(f"Erase tenant {tenant} and all that it ever said{under}?", abort=True)
         ERR.print(f"[dim]takes {settle_s:g} s and more: until every process has noticed[/dim]")
         return await eraser.erase(key)
-
-
-async def _account_id(session: aioboto3.Session) -> str:
-    client: Any = session.client("sts")  # the one call to a service whose stubs are not installed
-    async with client as sts:
-        account: str = (await sts.get_caller_identity())["Account"]
-    return account
 
 
 def _show(erased: Erased) -> None:

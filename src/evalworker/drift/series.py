@@ -11,7 +11,7 @@ from typing import Final
 
 from llmplatform.aws.eval_reader import JudgedScores
 from llmplatform.eval_series import MinuteScores, Series, bin_of, minute_of
-from llmplatform.evaluations import BERTSCORE, epoch_label
+from llmplatform.evaluations import epoch_of
 
 MINUTE: Final = timedelta(minutes=1)
 _NEAR: Final = timedelta(minutes=10)
@@ -71,7 +71,5 @@ def minute_scores(
 
 def _values(scores: JudgedScores) -> Iterator[tuple[Series, float]]:
     for dimension, value in scores.values.items():
-        epoch = (
-            epoch_label(scores.bertscore_identity or "") if dimension == BERTSCORE else scores.judge_identity
-        )
+        epoch = epoch_of(dimension, scores.judge_identity, scores.bertscore_identity)
         yield Series(scores.tenant_id, scores.model_id, dimension, epoch), value

@@ -113,6 +113,11 @@ class AgentLineSink(_LineSink):
             await writer.wait_closed()
 
 
+def line_sink(agent_endpoint: str | None, *, fd: int = 1) -> FileLineSink | AgentLineSink:
+    """Where a deployment's lines go: to the agent that its environment names, else to a file descriptor."""
+    return AgentLineSink(agent_endpoint) if agent_endpoint else FileLineSink(fd)
+
+
 def parse_agent_endpoint(endpoint: str) -> tuple[str, int]:
     """Host and port of `tcp://host:port`. Raises ConfigFault for anything else."""
     try:

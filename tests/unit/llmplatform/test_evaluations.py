@@ -240,12 +240,9 @@ def test_values_have_bertscore_where_there_is_one() -> None:
 
 
 def test_an_epoch_is_the_identity_of_whoever_scored() -> None:
-    result = make_result()
-    assert epoch_of(result, "relevance") == JUDGE.identity
-    label = epoch_of(result, BERTSCORE)
-    assert label != epoch_of(
-        replace(result, bertscore_identity="another/scorer/of/the/same/length/0"), BERTSCORE
-    )
+    assert epoch_of("relevance", JUDGE.identity, None) == JUDGE.identity
+    label = epoch_of(BERTSCORE, JUDGE.identity, "a/scorer/0")
+    assert label != epoch_of(BERTSCORE, JUDGE.identity, "another/scorer/of/the/same/length/0")
     assert len(label) <= 32
     assert "#" not in label
 
