@@ -12,6 +12,7 @@ Resolution = Literal[1, 60]
 
 INFERENCE: Final = "LLMPlatform/Inference"
 EVAL_SCORES: Final = "LLMPlatform/EvalScores"
+COST: Final = "LLMPlatform/Cost"
 PIPELINE: Final = "LLMPlatform/Pipeline"
 
 HIGH: Final = 1
@@ -62,6 +63,12 @@ def _evaluation(name: str, unit: Unit, meaning: str) -> Metric:
         (("tenant_id", "model_id", "eval_dimension"),),
         "evalworker",
         meaning,
+    )
+
+
+def _cost(name: str, unit: Unit, dimensions: tuple[str, ...], meaning: str) -> Metric:
+    return Metric(
+        name, unit, STANDARD, COST, tuple((dimension,) for dimension in dimensions), "costagg", meaning
     )
 
 
@@ -250,6 +257,93 @@ JUDGE_UNCALIBRATED: Final = _pipeline(
     publisher="evalworker",
 )
 
+COST_TODAY_USD: Final = Metric(
+    "cost_today_usd",
+    "None",
+    STANDARD,
+    COST,
+    (("tenant_id",), _BY_MODEL),
+    "costagg",
+    "US dollars spent since 00:00 UTC, as far as it is known; also of `_unused` and `_platform`.",
+)
+COST_MONTH_TO_DATE_USD: Final = _cost(
+    "cost_month_to_date_usd", "None", ("tenant_id",), "US dollars spent since the month's first day, UTC."
+)
+BUDGET_USED_PERCENT: Final = _cost(
+    "budget_used_percent", "Percent", ("tenant_id",), "Today's dollars over the tenant's daily budget."
+)
+BUDGET_PROJECTED_PERCENT: Final = _cost(
+    "budget_projected_percent",
+    "Percent",
+    ("tenant_id",),
+    "What it will be at midnight UTC at the pace of the last hours.",
+)
+TOKEN_BUDGET_USED_PERCENT: Final = _cost(
+    "token_budget_used_percent", "Percent", ("tenant_id",), "Today's tokens over the tenant's daily budget."
+)
+TOKEN_BUDGET_PROJECTED_PERCENT: Final = _cost(
+    "token_budget_projected_percent",
+    "Percent",
+    ("tenant_id",),
+    "What it will be at midnight UTC at the pace of the last hours.",
+)
+UNPRICED_USAGE: Final = _cost(
+    "unpriced_usage",
+    "Count",
+    ("component", "price_key"),
+    "Cost lines of the day so far whose price is not known; a price key is named only where it has some.",
+)
+UNCOUNTED_REQUESTS: Final = _cost(
+    "uncounted_requests",
+    "Count",
+    ("component",),
+    "Calls of the day so far that may be billed and of which nobody knows how much was used.",
+)
+LEDGER_DIFFERENCE_PERCENT: Final = _cost(
+    "ledger_difference_percent",
+    "Percent",
+    ("tenant_id",),
+    "How far CloudWatch's token metrics are from the ledger, in the hours just computed; 0 is equal.",
+)
+UNUSED_CAPACITY_PERCENT: Final = _cost(
+    "unused_capacity_percent",
+    "Percent",
+    ("endpoint_name",),
+    "The part of today's instance cost of an endpoint that nobody used.",
+)
+OBSERVABILITY_SHARE_PERCENT: Final = _cost(
+    "observability_share_percent",
+    "Percent",
+    ("component",),
+    "What observing cost in the last 24 hours over what inference cost.",
+)
+OBSERVABILITY_BUDGET_USED_PERCENT: Final = _cost(
+    "observability_budget_used_percent",
+    "Percent",
+    ("component",),
+    "What observing cost today over its own daily budget; sampling is held down from 80 on.",
+)
+RECONCILIATION_ERROR_PERCENT: Final = _cost(
+    "reconciliation_error_percent",
+    "Percent",
+    ("service",),
+    "How far what was attributed is from AWS's bill, by service, when last compared.",
+)
+COST_AGE_SECONDS: Final = _pipeline(
+    "cost_age_seconds",
+    "Seconds",
+    "component",
+    "Time since the end of the newest hour that was computed after it was over.",
+    publisher="costagg",
+)
+MODEL_DAYS_TO_END_OF_LIFE: Final = _pipeline(
+    "model_days_to_end_of_life",
+    "Count",
+    "model_id",
+    "Days until the provider stops serving a model; absent where no date is announced.",
+    publisher="costagg",
+)
+
 INFERENCE_METRICS: Final = (
     REQUEST_COUNT,
     REQUEST_FAILED,
@@ -284,8 +378,26 @@ PIPELINE_METRICS: Final = (
     SCORES_MISSING,
     CALIBRATION_AGE_DAYS,
     JUDGE_UNCALIBRATED,
+    COST_AGE_SECONDS,
+    MODEL_DAYS_TO_END_OF_LIFE,
 )
 EVAL_METRICS: Final = (EVAL_SCORE, SCORE_FALLEN, SCORE_DROP_PERCENT, SCORE_DROPPED, EPOCH_CHANGED)
+COST_METRICS: Final = (
+    COST_TODAY_USD,
+    COST_MONTH_TO_DATE_USD,
+    BUDGET_USED_PERCENT,
+    BUDGET_PROJECTED_PERCENT,
+    TOKEN_BUDGET_USED_PERCENT,
+    TOKEN_BUDGET_PROJECTED_PERCENT,
+    UNPRICED_USAGE,
+    UNCOUNTED_REQUESTS,
+    LEDGER_DIFFERENCE_PERCENT,
+    UNUSED_CAPACITY_PERCENT,
+    OBSERVABILITY_SHARE_PERCENT,
+    OBSERVABILITY_BUDGET_USED_PERCENT,
+    RECONCILIATION_ERROR_PERCENT,
+)
 METRICS: Final = {
-    (metric.namespace, metric.name): metric for metric in INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS
+    (metric.namespace, metric.name): metric
+    for metric in INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS + COST_METRICS
 }

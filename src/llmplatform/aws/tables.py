@@ -158,6 +158,17 @@ EVAL_SPEND: Final = Table(
     retention_days=90,
 )
 
+# What each tenant spent, by hour and kind of charge, and how far each hour is; see `llmplatform.costs`.
+TENANT_COST: Final = Table(
+    name="tenant-cost",
+    partition_key=KeyAttribute(
+        "tenant_date"
+    ),  # "tenant_id#YYYY-MM-DD", UTC; "_status#..." for the hours' status
+    sort_key=KeyAttribute("line"),
+    ttl_attribute="expires_at",
+    retention_days=1_100,  # three years of bills
+)
+
 # A week: evaluation may be down over a long weekend and still miss nothing.
 EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, kms_key="alias/aws/kinesis")
 
@@ -168,7 +179,7 @@ CONTENT_LOGS: Final = LogGroup(name="/llm-platform/content", retention_days=7)
 
 EVAL_HISTORY: Final = Bucket(base_name="llm-platform-eval-history")
 
-TABLES: Final = (REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, EVAL_SPEND)
+TABLES: Final = (REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, EVAL_SPEND, TENANT_COST)
 STREAMS: Final = (EVAL_STREAM,)
 LOG_GROUPS: Final = (GATEWAY_LOGS, CONTENT_LOGS)
 BUCKETS: Final = (EVAL_HISTORY,)

@@ -1,0 +1,263 @@
+"""What was spent: a line per tenant, hour and kind of charge, and the status of an hour.
+
+The cost job writes them, the billing API, exports and views read them: table `tenant-cost`, key
+`tenant_id#date` / line. Two owners are no tenants: `_unused` has the capacity that was paid for and used by
+nobody, `_platform` what the platform itself spends. Money is exact: the smallest unit is `SMALLEST_USD`, and
+what is unknown is None, never 0. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final, Literal, cast
+
+from llmplatform.aws.tables import TENANT_COST
+from llmplatform.errors import TelemetryFault
+
+Item = dict[str, dict[str, Any]]
+"""An item in DynamoDB's JSON: attribute name to `{type: value}`."""
+
+UNUSED: Final = "_unused"
+PLATFORM: Final = "_platform"
+STATUS: Final = "_status"
+"""Owner of the hours' status rows."""
+
+SMALLEST_USD: Final = Decimal("1E-12")
+"""One token at a price of a millionth of a dollar per million: no token amount is ever rounded."""
+
+Layer = Literal["inference", "observability-layer"]
+"""What it was spent for; the second is the billing tag of everything that watches the first."""
+INFERENCE_LAYER: Final = "inference"
+OBSERVABILITY_LAYER: Final = "observability-layer"
+
+ChargeClass = Literal["input", "output", "cache_read", "cache_write", "cache_write_1h", "instance", "service"]
+"""A token class, an instance's hours, or units of a service that the platform itself uses."""
+
+ComputedFrom = Literal["request-ledger", "cloudwatch-metrics"]
+"""Where an hour's usage was read: the second only where the first could not be had."""
+
+HourState = Literal["open", "closed"]
+
+_KEY: Final = TENANT_COST.partition_key.name
+_SORT: Final = TENANT_COST.sort_key.name
+_TTL: Final = TENANT_COST.ttl_attribute
+_RETENTION_S: Final = TENANT_COST.retention_days * 86_400
+_NONE: Final = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """One kind of charge of one owner in one hour. `key` tells lines of an owner and day apart."""
+
+    tenant_id: str
+    """Or `_unused`, `_platform`."""
+    hour: datetime
+    """Its start, UTC."""
+    layer: Layer
+    service: str
+    """AWS's product code: `AmazonBedrock`, `AmazonSageMaker`, `AmazonDynamoDB`."""
+    endpoint_type: str | None
+    """`bedrock`, `sagemaker`; None for what serves no model."""
+    model_id: str | None
+    """The public name."""
+    endpoint_name: str | None
+    price_key: str
+    """Base model and routing scope, instance type, or the name of a service's unit."""
+    region: str
+    service_tier: str
+    charge_class: ChargeClass
+    unit: str
+    """What `quantity` counts: `tokens`, `instance-hours`, a unit of a service."""
+    quantity: Decimal | None
+    """None where it was used and nobody knows how much."""
+    unit_price_usd: Decimal | None
+    """For one unit; None where no price is known."""
+    amount_usd: Decimal | None
+    """None as soon as one of the two is."""
+    requests: int
+    """Calls of a model that are in it."""
+    usage_source: str
+    """Where `quantity` comes from: a `UsageSource`, `metered`, `described` or `estimated`."""
+    computed_from: ComputedFrom
+    allocation_method: str
+    """How it came to this owner, with a version: `direct/1`."""
+    price_version: str
+
+    @property
+    def key(self) -> str:
+        """The sort key: what a line is about, its hour first."""
+        about = (
+            self.layer,
+            self.endpoint_type or _NONE,
+            self.model_id or _NONE,
+            self.endpoint_name or _NONE,
+            self.service,
+            self.price_key,
+            self.region,
+            self.service_tier,
+            self.charge_class,
+            self.usage_source,
+        )
+        return "#".join((f"{self.hour:%H}", *about))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """A line and the run that wrote it."""
+
+    line: CostLine
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourStatus:
+    """What is known of an hour's cost. Lines of runs before `run` hold no longer."""
+
+    hour: datetime
+    state: HourState
+    claimed_run: int
+    """The run that computed it last or is doing so."""
+    run: int
+    """The run whose lines are whole; 0 before the first."""
+    computed_at: datetime | None = None
+    computed_from: ComputedFrom = "request-ledger"
+    ledger_rows: int | None = None
+    tenants: tuple[str, ...] = ()
+    """Owners that have lines, `_unused` and `_platform` among them."""
+    total_usd: Decimal = Decimal(0)
+    """Of all lines, as far as it is known."""
+    unpriced_lines: int = 0
+    """Lines of which the quantity is known and the price is not."""
+    uncounted_requests: int = 0
+    """Calls that may be billed and of which nobody knows how much was used."""
+    price_version: str = ""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it changes no more: closed, and no later run has begun."""
+        return self.state == "closed" and self.claimed_run == self.run
+
+    def shows(self, stored: StoredLine) -> bool:
+        """Whether a line counts: written by the run that is whole, or by a later one that is at it."""
+        return 0 < self.run <= stored.run
+
+
+def partition_key(tenant_id: str, day: date) -> str:
+    """Partition key of an owner's UTC day."""
+    return f"{tenant_id}#{day.isoformat()}"
+
+
+def status_key(hour: datetime) -> Item:
+    """Key of an hour's status row."""
+    return {_KEY: {"S": partition_key(STATUS, hour.date())}, _SORT: {"S": f"{hour:%H}"}}
+
+
+def line_key(line: CostLine) -> Item:
+    """Key of a line's row."""
+    return {_KEY: {"S": partition_key(line.tenant_id, line.hour.date())}, _SORT: {"S": line.key}}
+
+
+def encode_line(line: CostLine, run: int) -> Item:
+    """The row of a line, in DynamoDB's JSON; what is unknown is absent.
+
+    Raises ValueError where a part of the key holds a `#`.
+    """
+    if line.key.count("#") != _PARTS_OF_KEY:
+        raise ValueError("a part of a cost line's key holds a #")
+    item = line_key(line) | {
+        _TTL: {"N": str(int(line.hour.timestamp()) + _RETENTION_S)},
+        "run": {"N": str(run)},
+        "tenant_id": {"S": line.tenant_id},
+        "hour": {"S": line.hour.isoformat()},
+        "requests": {"N": str(line.requests)},
+    }
+    for name in _TEXTS:
+        if (text := getattr(line, name)) is not None:
+            item[name] = {"S": text}
+    for name in _DECIMALS:
+        if (number := getattr(line, name)) is not None:
+            item[name] = {"N": f"{number:f}"}
+    return item
+
+
+def decode_line(item: Mapping[str, Mapping[str, Any]]) -> StoredLine:
+    """The line that an item holds. Raises TelemetryFault when it is no cost line."""
+    try:
+        texts = {name: item[name]["S"] if name in item else None for name in _TEXTS}
+        decimals = {name: Decimal(item[name]["N"]) if name in item else None for name in _DECIMALS}
+        line = CostLine(
+            tenant_id=item["tenant_id"]["S"],
+            hour=datetime.fromisoformat(item["hour"]["S"]).astimezone(UTC),
+            requests=int(item["requests"]["N"]),
+            **cast("Any", texts),
+            **cast("Any", decimals),
+        )
+        return StoredLine(line, int(item["run"]["N"]))
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        raise TelemetryFault("not a cost line") from None
+
+
+def encode_status(status: HourStatus) -> Item:
+    """The row of an hour's status, in DynamoDB's JSON."""
+    item: Item = status_key(status.hour) | {
+        _TTL: {"N": str(int(status.hour.timestamp()) + _RETENTION_S)},
+        "hour": {"S": status.hour.isoformat()},
+        "state": {"S": status.state},
+        "claimed_run": {"N": str(status.claimed_run)},
+        "run": {"N": str(status.run)},
+        "computed_from": {"S": status.computed_from},
+        "tenants": {"L": [{"S": tenant} for tenant in status.tenants]},
+        "total_usd": {"N": f"{status.total_usd:f}"},
+        "unpriced_lines": {"N": str(status.unpriced_lines)},
+        "uncounted_requests": {"N": str(status.uncounted_requests)},
+        "price_version": {"S": status.price_version},
+    }
+    if status.computed_at is not None:
+        item["computed_at"] = {"S": status.computed_at.isoformat()}
+    if status.ledger_rows is not None:
+        item["ledger_rows"] = {"N": str(status.ledger_rows)}
+    return item
+
+
+def decode_status(item: Mapping[str, Mapping[str, Any]]) -> HourStatus:
+    """The status that an item holds; one that was only claimed yet has defaults. Raises TelemetryFault."""
+    try:
+        computed_at = item.get("computed_at")
+        ledger_rows = item.get("ledger_rows")
+        return HourStatus(
+            hour=datetime.fromisoformat(item["hour"]["S"]).astimezone(UTC),
+            state=cast("HourState", item.get("state", {"S": "open"})["S"]),
+            claimed_run=int(item["claimed_run"]["N"]),
+            run=int(item.get("run", {"N": "0"})["N"]),
+            computed_at=None if computed_at is None else datetime.fromisoformat(computed_at["S"]),
+            computed_from=cast("ComputedFrom", item.get("computed_from", {"S": "request-ledger"})["S"]),
+            ledger_rows=None if ledger_rows is None else int(ledger_rows["N"]),
+            tenants=tuple(one["S"] for one in item.get("tenants", {"L": ()})["L"]),
+            total_usd=Decimal(item.get("total_usd", {"N": "0"})["N"]),
+            unpriced_lines=int(item.get("unpriced_lines", {"N": "0"})["N"]),
+            uncounted_requests=int(item.get("uncounted_requests", {"N": "0"})["N"]),
+            price_version=item.get("price_version", {"S": ""})["S"],
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        raise TelemetryFault("not the status of an hour") from None
+
+
+_TEXTS: Final = (
+    "layer",
+    "service",
+    "endpoint_type",
+    "model_id",
+    "endpoint_name",
+    "price_key",
+    "region",
+    "service_tier",
+    "charge_class",
+    "unit",
+    "usage_source",
+    "computed_from",
+    "allocation_method",
+    "price_version",
+)
+_DECIMALS: Final = ("quantity", "unit_price_usd", "amount_usd")
+_PARTS_OF_KEY: Final = 10
