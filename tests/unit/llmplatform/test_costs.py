@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,8 @@ def test_a_row_is_found_by_its_owner_and_day_and_sorted_by_its_hour() -> None:
 
 @pytest.mark.parametrize("name", ["model_id", "price_key", "service_tier", "usage_source", "charge_class"])
 def test_lines_that_differ_in_what_they_are_about_have_keys_of_their_own(name: str) -> None:
-    assert replace(LINE, **{name: "another"}).key != LINE.key
+    change: dict[str, Any] = {name: "another"}
+    assert replace(LINE, **change).key != LINE.key
 
 
 def test_a_separator_inside_a_key_is_refused() -> None:

@@ -1,5 +1,6 @@
 from llmplatform.emf import MAX_DIMENSIONS_PER_SET, MAX_METRICS_PER_DIRECTIVE, RESOLUTIONS_S
 from llmplatform.metrics import (
+    COST_METRICS,
     EVAL_METRICS,
     INFERENCE_METRICS,
     METRICS,
@@ -37,7 +38,7 @@ def test_latencies_are_milliseconds_at_one_second() -> None:
 
 
 def test_names_are_unique_and_every_metric_tells_its_meaning() -> None:
-    assert len(METRICS) == len(INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS)
+    assert len(METRICS) == len(INFERENCE_METRICS + PIPELINE_METRICS + EVAL_METRICS + COST_METRICS)
     assert all(metric.meaning.endswith(".") for metric in METRICS.values())
 
 
