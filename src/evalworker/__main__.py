@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import gc
 import logging
-import signal
 import sys
 from datetime import date, timedelta
 from typing import Final
@@ -23,6 +22,7 @@ from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault, PlatformFault
 from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
+from llmplatform.process.stopping import told_to_stop
 
 logger = logging.getLogger("evalworker")
 
@@ -52,7 +52,7 @@ def main() -> None:
 async def _run(
     arguments: argparse.Namespace, settings: EvalSettings, environment: EnvironmentSettings
 ) -> bool:
-    stop = _told_to_stop()
+    stop = told_to_stop()
     if arguments.until_stdin_ends:
         end_with_stdin()
     match arguments.command:
@@ -107,15 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, drift, compact):
         add_until_stdin_ends(command)
     return parser
-
-
-def _told_to_stop() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 def _tell(replaced: Replaced) -> None:

@@ -19,6 +19,7 @@ from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import EVAL_HISTORY
 from llmplatform.clock import SystemClock
 from llmplatform.process.lines import line_sink
+from llmplatform.process.stopping import stopped
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ async def watch_drift(
                     complete, rebuild = report.complete, False
                     _tell(report)
                 took_s = (clock.monotonic_ns() - started_ns) / 1e9
-                if once or await _stopped(stop, within_s=max(every_s - took_s, 0)):
+                if once or await stopped(stop, within_s=max(every_s - took_s, 0)):
                     return complete
         finally:
             await lines.flush(FLUSH_S)
@@ -85,12 +86,3 @@ def _tell(report: DriftReport) -> None:
     logger.info("looked for falling scores", extra={"tenants": len(report.tenants), "series": report.series})
     if failed:
         logger.error("tenants that could not be looked at: %s", ", ".join(failed))
-
-
-async def _stopped(stop: asyncio.Event, *, within_s: float) -> bool:
-    try:
-        async with asyncio.timeout(within_s):
-            await stop.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -51,7 +51,7 @@ def connect_aws() -> str:
         else:
             ERR.print(f"[dim]using the laptop's AWS of {state_folder()}[/dim]")
             os.environ.update(running.sandbox.environment)
-            os.environ.update(running.sandbox.evaluation | os.environ)
+            os.environ.update(running.sandbox.settings | os.environ)
             os.environ.update(loopback_without_proxy(os.environ))
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
 

@@ -9,12 +9,14 @@ from sandbox.state import Running, read_running, state_folder
 
 
 def environment_of(running: Running) -> dict[str, str]:
-    """The variables that connect OpenAI clients and AWS SDKs to the platform, and name its judge."""
+    """The variables that connect OpenAI clients, AWS SDKs and the billing API's callers to the platform."""
     return {
         "OPENAI_BASE_URL": running.openai_base_url,
         "OPENAI_API_KEY": running.key_of() or "",
+        "BILLING_URL": running.billing_url,
+        "BILLING_API_KEY": running.sandbox.role_keys.get("billing", ""),
         **running.sandbox.environment,
-        **running.sandbox.evaluation,
+        **running.sandbox.settings,
         **loopback_without_proxy(os.environ),
     }
 
@@ -27,6 +29,8 @@ def show_env(*, as_json: bool) -> None:
         facts = {
             "environment": variables,
             "gateway_url": running.gateway_url,
+            "billing_url": running.billing_url,
+            "role_keys": running.sandbox.role_keys,
             "tenants": {tenant.tenant_id: tenant.api_key for tenant in running.sandbox.tenants},
             "catalogue": str(running.sandbox.catalogue),
             "emf_address": running.sandbox.emf_address,

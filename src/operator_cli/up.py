@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
+from costagg.settings import read_settings as read_cost_settings
 from evalworker.settings import read_settings as read_evaluation_settings
 from gateway.settings import read_settings as read_gateway_settings
 from operator_cli.console import ERR, OUT
@@ -51,11 +52,15 @@ class Terminal:
         OUT.print(f"  gateway   [bold]{running.gateway_url}[/bold]   (docs: {running.gateway_url}/docs)")
         for tenant in running.sandbox.tenants:
             OUT.print(f"  key       {tenant.api_key}   (tenant {tenant.tenant_id})")
+        OUT.print(f"  billing   [bold]{running.billing_url}[/bold]   (docs: {running.billing_url}/docs)")
+        for role, key in running.sandbox.role_keys.items():
+            OUT.print(f"  key       {key}   (role {role})")
         OUT.print("\nAsk the model:\n")
         print(curl(running))
         command = command_here(os.environ, Path.cwd())
         OUT.print(f'\nor in another terminal, from here:  eval "$({command} env)"', markup=False)
         OUT.print(f'                                    {command} chat "Tell me a joke"', markup=False)
+        OUT.print(f"                                    {command} cost", markup=False)
         OUT.print("\nCtrl-C stops everything.")
 
 
@@ -84,6 +89,7 @@ def run_up() -> None:
     """
     read_gateway_settings()
     read_evaluation_settings()
+    read_cost_settings()
     SandboxSettings.read()
     OUT.print("starting the platform")
     try:

@@ -90,7 +90,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             emf_address=emf.address,
             otlp_url=traces.url,
             catalogue=state / CATALOGUE.name,
-            evaluation={
+            settings={
                 "EVAL_JUDGES": str(state / JUDGES.name),
                 "LLM_PLATFORM_PRICES": str(state / PRICES.name),
                 **_SLOW_JUDGE,

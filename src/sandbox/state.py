@@ -47,8 +47,10 @@ class Sandbox(BaseModel):
     emf_address: str
     otlp_url: str
     catalogue: Path
-    evaluation: dict[str, str] = Field(default_factory=dict)
-    """Settings of an evaluation worker that asks the laptop's judge."""
+    settings: dict[str, str] = Field(default_factory=dict)
+    """Of the processes beside the gateway: the laptop's judge, catalogue and prices."""
+    role_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Keys that see every tenant, by role."""
     tenants: tuple[SeededTenant, ...] = Field(min_length=1)
 
 
@@ -61,6 +63,7 @@ class Running(BaseModel):
     """Of `up`; ending it ends everything."""
     started_at: datetime
     gateway_url: str
+    billing_url: str
     sandbox: Sandbox
 
     @property
@@ -74,6 +77,7 @@ class Running(BaseModel):
         environment = self.sandbox.environment
         addresses = {
             "GATEWAY_PORT": self.gateway_url,
+            "COST_API_PORT": self.billing_url,
             "SANDBOX_AWS_PORT": environment["AWS_ENDPOINT_URL"],
             "SANDBOX_RUNTIME_PORT": environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"],
             "SANDBOX_EMF_PORT": self.sandbox.emf_address,

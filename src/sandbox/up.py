@@ -20,8 +20,8 @@ from typing import Final, Protocol
 
 import aiohttp
 
+from sandbox.background import Background, Listener
 from sandbox.children import Child, ChildFailed
-from sandbox.evaluation import Evaluation, Listener
 from sandbox.state import (
     Running,
     Sandbox,
@@ -34,6 +34,7 @@ from sandbox.state import (
 )
 
 DEFAULT_GATEWAY_PORT: Final = 8080
+DEFAULT_BILLING_PORT: Final = 8090
 SANDBOX_READY_WITHIN_S: Final = 120.0
 GATEWAY_READY_WITHIN_S: Final = 60.0
 # The gateway lets streams end for 20 s and its sinks deliver for 4 s; see gateway/settings.py.
@@ -66,8 +67,8 @@ class CannotStart(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayAddress:
-    """Where the gateway is to listen."""
+class Address:
+    """Where a process is to listen."""
 
     host: str
     port: int
@@ -118,7 +119,8 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
     """Start all, then wait for a child that ends by itself; what was started is stopped on every way out."""
     started = time.monotonic()
     last = read_ports(folder)
-    address = gateway_address(os.environ, last.get("GATEWAY_PORT"), audience.note)
+    address = address_of("GATEWAY", os.environ, last, DEFAULT_GATEWAY_PORT, audience.note)
+    billing = address_of("COST_API", os.environ, last, DEFAULT_BILLING_PORT, audience.note)
     async with contextlib.AsyncExitStack() as stack, _telling_of_failure(audience):
 
         async def watched(child: Child, stops_within_s: float) -> Child:
@@ -136,13 +138,14 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
             pid=os.getpid(),
             started_at=datetime.now(UTC),
             gateway_url=address.url,
+            billing_url=billing.url,
             sandbox=sandbox,
         )
         write_running(folder, running)
         write_ports(folder, running.ports)
         audience.ready(running, time.monotonic() - started)
-        environment = child_environment(os.environ, _evaluation_environment(sandbox, os.environ))
-        await stack.enter_async_context(Evaluation(folder, environment, audience, children))
+        environment = child_environment(os.environ, _background_environment(sandbox, billing, os.environ))
+        await stack.enter_async_context(Background(folder, environment, audience, children))
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
 
@@ -157,26 +160,31 @@ async def _telling_of_failure(audience: Audience) -> AsyncIterator[None]:
         raise
 
 
-def gateway_address(
-    environ: Mapping[str, str], last: int | None, note: Callable[[str], None]
-) -> GatewayAddress:
-    """Where the gateway is to listen: `GATEWAY_HOST` and `GATEWAY_PORT`.
+def address_of(
+    name: str,
+    environ: Mapping[str, str],
+    last: Mapping[str, int],
+    at_first: int,
+    note: Callable[[str], None],
+) -> Address:
+    """Where a process is to listen: its variables `{name}_HOST` and `{name}_PORT`.
 
-    Without the latter, on the `last` port (at first 8080) or, if that is taken, on any.
+    Without the latter, on the port of the `last` start or, if that is taken, on any.
     """
-    host = environ.get("GATEWAY_HOST") or "127.0.0.1"
-    wish = environ.get("GATEWAY_PORT")
+    variable = f"{name}_PORT"
+    host = environ.get(f"{name}_HOST") or "127.0.0.1"
+    wish = environ.get(variable)
     if wish is None:
-        usual = last or DEFAULT_GATEWAY_PORT
+        usual = last.get(variable, at_first)
         port = _free_port(host, usual)
         if port is None:
             port = _free_port(host, 0)
-            note(f"port {usual} is taken, so the gateway takes {port}; GATEWAY_PORT chooses one")
+            note(f"port {usual} is taken: {port} instead; {variable} chooses one")
     else:
         port = _free_port(host, int(wish)) if wish.isascii() and wish.isdigit() else None
     if port is None:
-        raise CannotStart(f"GATEWAY_PORT={wish} cannot be had on {host}; 0 takes any free port")
-    return GatewayAddress(host, port)
+        raise CannotStart(f"{variable}={wish} cannot be had on {host}; 0 takes any free port")
+    return Address(host, port)
 
 
 def sandbox_ports(environ: Mapping[str, str], last: Mapping[str, int]) -> dict[str, str]:
@@ -223,7 +231,7 @@ async def _sandbox_ready(child: Child, audience: Audience) -> Sandbox:
     raise ChildFailed(f"the sandbox was not ready in {SANDBOX_READY_WITHIN_S:g} s; its log:\n{child.tail()}")
 
 
-async def _start_gateway(folder: Path, sandbox: Sandbox, address: GatewayAddress) -> Child:
+async def _start_gateway(folder: Path, sandbox: Sandbox, address: Address) -> Child:
     environment = {
         **sandbox.environment,
         "AWS_EMF_AGENT_ENDPOINT": sandbox.emf_address,
@@ -241,15 +249,18 @@ async def _start_gateway(folder: Path, sandbox: Sandbox, address: GatewayAddress
     )
 
 
-def _evaluation_environment(sandbox: Sandbox, environ: Mapping[str, str]) -> dict[str, str]:
+def _background_environment(sandbox: Sandbox, billing: Address, environ: Mapping[str, str]) -> dict[str, str]:
     return {
         **sandbox.environment,
         "AWS_EMF_AGENT_ENDPOINT": sandbox.emf_address,
-        **{name: environ.get(name) or value for name, value in sandbox.evaluation.items()},
+        "LLM_PLATFORM_CATALOGUE": environ.get("LLM_PLATFORM_CATALOGUE") or str(sandbox.catalogue),
+        **{name: environ.get(name) or value for name, value in sandbox.settings.items()},
+        "COST_API_HOST": billing.host,
+        "COST_API_PORT": str(billing.port),
     }
 
 
-async def _gateway_ready(child: Child, address: GatewayAddress) -> None:
+async def _gateway_ready(child: Child, address: Address) -> None:
     deadline = time.monotonic() + GATEWAY_READY_WITHIN_S
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
         while time.monotonic() < deadline:

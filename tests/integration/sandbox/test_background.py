@@ -1,4 +1,4 @@
-"""What `up` does about an evaluation that does not stay up."""
+"""What `up` does about a process beside the gateway that does not stay up."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from harness.platform import eventually
-from sandbox import evaluation
+from sandbox import background
+from sandbox.background import JOBS, LOOP, Background
 from sandbox.children import Child
-from sandbox.evaluation import LOOP, Evaluation
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -26,12 +26,11 @@ class Heard:
 
 
 async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(evaluation, "JOBS", evaluation.JOBS[:1])
+    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     heard, children = Heard(), list[Child]()
-    log = tmp_path / evaluation.JOBS[0].log_name
+    log = tmp_path / JOBS[0].log_name
     environment = {**os.environ, "EVAL_JUGDE": "misspelt"}
-    async with Evaluation(tmp_path, environment, heard, children):
+    async with Background(tmp_path, environment, heard, children, JOBS[:1]):
         await eventually(lambda: len(heard.notes) == LOOP or None, within_s=60)
         # It is tried on, and nothing more is told.
         await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=30)
@@ -39,5 +38,5 @@ async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch
     first, *_, last = heard.notes
     assert len(heard.notes) == LOOP
     assert "ended with status 2 and starts again in 0.01 s" in first
-    assert "does not stay up" in last
+    assert "does not stay up, and answers are not evaluated" in last
     assert "EVAL_JUGDE" in last

@@ -1,4 +1,4 @@
-"""The evaluation worker and its drift job as children of `up`, which does not end with them.
+"""Evaluation, the cost job and the billing API as children of `up`, which does not end with them.
 
 Inference comes first: what ends here is told and started again, after longer and longer pauses.
 """
@@ -6,7 +6,7 @@ Inference comes first: what ends here is told and started again, after longer an
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,6 @@ from typing import Final, Protocol, Self
 
 from sandbox.children import Child
 
-MODULE: Final = "evalworker"
 FIRST_PAUSE_S: Final = 2.0
 MAX_PAUSE_S: Final = 60.0
 STEADY_S: Final = 60.0
@@ -23,7 +22,10 @@ LOOP: Final = 3
 """So many ends in a row are one."""
 # Grace for what is being judged, then the consumer's end, then what is to be delivered: see evalworker.
 STOPS_WITHIN_S: Final = 30.0
+# Lines of their logs that say that they are at work.
 LEASE_IS_TAKEN: Final = b'"lease is taken"'
+HOURS_COMPUTED: Final = b'"costs are computed"'
+BILLING_LISTENS: Final = b'"billing API is ready"'
 _POLL_S: Final = 0.5
 
 
@@ -44,34 +46,55 @@ class Job:
     """One of the processes."""
 
     name: str
-    command: str
+    module: str
+    arguments: tuple[str, ...]
     log_name: str
+    missed: str
+    """What is not done while it does not stay up."""
     ready_line: bytes | None = None
-    """Of its log; with it, `evaluation is ready` is told."""
+    """Of its log; with it, that it is ready is told."""
 
+
+COST_EVERY_S: Final = 60
+"""A laptop does not wait an hour to see what a chat cost."""
 
 JOBS: Final = (
-    Job("evaluation", "run", "evalworker.log", LEASE_IS_TAKEN),
-    Job("drift detection", "drift", "drift.log"),
+    Job("evaluation", "evalworker", ("run",), "evalworker.log", "answers are not evaluated", LEASE_IS_TAKEN),
+    Job("drift detection", "evalworker", ("drift",), "drift.log", "falling scores are not seen"),
+    Job(
+        "cost job",
+        "costagg",
+        ("run", "--every", str(COST_EVERY_S)),
+        "costagg.log",
+        "what is used is not priced",
+        HOURS_COMPUTED,
+    ),
+    Job("billing API", "costagg", ("serve",), "billing.log", "no bill can be asked for", BILLING_LISTENS),
 )
 
 
-class Evaluation:
-    """Both jobs, running while the block does."""
+class Background:
+    """All jobs, running while the block does."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], listener: Listener, children: list[Child]
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        listener: Listener,
+        children: list[Child],
+        jobs: Sequence[Job] = JOBS,
     ) -> None:
         """`children` has those that run, for whoever must end them by force."""
         self._folder = folder
         self._environment = environment
         self._listener = listener
         self._children = children
+        self._jobs = jobs
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Begin to start them."""
-        self._tasks = [asyncio.create_task(self._keep_running(job), name=job.name) for job in JOBS]
+        self._tasks = [asyncio.create_task(self._keep_running(job), name=job.name) for job in self._jobs]
         return self
 
     async def __aexit__(
@@ -98,7 +121,7 @@ class Evaluation:
                 )
             elif ends_in_a_row == LOOP:
                 self._listener.note(
-                    f"{job.name} does not stay up, and answers are not evaluated; it is tried at least every "
+                    f"{job.name} does not stay up, and {job.missed}; it is tried at least every "
                     f"{MAX_PAUSE_S:g} s. Its log ({child.log_file}) ends:\n{child.tail()}"
                 )
             await asyncio.sleep(pause_s)
@@ -109,8 +132,8 @@ class Evaluation:
         started = time.monotonic()
         child = await Child.start(
             job.name,
-            MODULE,
-            (job.command, "--until-stdin-ends"),
+            job.module,
+            (*job.arguments, "--until-stdin-ends"),
             environment=self._environment,
             log_file=self._folder / job.log_name,
             again=again,
@@ -118,7 +141,7 @@ class Evaluation:
         self._children.append(child)
         try:
             if job.ready_line is not None and await _says(child, job.ready_line):
-                self._listener.step("evaluation is ready", time.monotonic() - started)
+                self._listener.step(f"{job.name} is ready", time.monotonic() - started)
             await asyncio.shield(child.ended)
         finally:
             await self._stop(child)
