@@ -5,15 +5,19 @@ says the same. What people and jobs read is in `llmplatform.aws.eval_reader`.
 """
 
 import asyncio
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import aiohttp
 import orjson
 
 from evalworker.stores.faults import StoreRefused, StoreUnavailable
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.patient_dynamodb import (
+    ATTEMPTS,
+    FIRST_PAUSE_S,
+    DynamoDbUnavailable,
+    PatientDynamoDb,
+)
 from llmplatform.aws.tables import EVAL_RESULTS
 from llmplatform.errors import TelemetryFault
 from llmplatform.evaluations import EvalResult, ResultKey, decode_result, encode_result
@@ -25,10 +29,6 @@ __all__ = ["Results", "StoreRefused", "StoreUnavailable"]
 KEYS_PER_CALL: Final = 25
 CALLS_IN_FLIGHT: Final = 16
 
-# Waits of at most 50, 100, 200 and 400 ms: what takes longer to pass, the feed brings again.
-ATTEMPTS: Final = 5
-FIRST_PAUSE_S: Final = 0.05
-
 # Limits of a key, in bytes.
 _MAX_PARTITION_KEY: Final = 2_048
 _MAX_SORT_KEY: Final = 1_024
@@ -38,7 +38,6 @@ _SORT: Final = EVAL_RESULTS.sort_key.name
 
 # What DynamoDB says of a row that it will never take.
 _REFUSALS: Final = frozenset({"ValidationException", "SerializationException"})
-_CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 
 class Results:
@@ -47,10 +46,8 @@ class Results:
     def __init__(
         self, dynamodb: DynamoDb, *, table: str = EVAL_RESULTS.name, first_pause_s: float = FIRST_PAUSE_S
     ) -> None:
-        self._dynamodb = dynamodb
+        self._dynamodb = PatientDynamoDb(dynamodb, in_flight=CALLS_IN_FLIGHT, first_pause_s=first_pause_s)
         self._table = table
-        self._first_pause_s = first_pause_s
-        self._in_flight = asyncio.Semaphore(CALLS_IN_FLIGHT)
 
     async def known(self, keys: Sequence[ResultKey]) -> Mapping[ResultKey, EvalResult]:
         """Those of the results that are stored, as of now; a row that is none of ours is left out."""
@@ -107,32 +104,15 @@ class Results:
             asked = answer.get("UnprocessedKeys", {}).get(self._table)
             if not asked:
                 return found
-            await self._pause(attempt)
+            await self._dynamodb.pause(attempt)
         raise StoreUnavailable("DynamoDB BatchGetItem left keys unprocessed")
 
     async def _call(self, operation: str, request: Mapping[str, Any] | bytes) -> dict[str, Any]:
-        """The answer to an operation, tried again for whatever may pass.
-
-        Raises DynamoDbFault when it was refused for good, StoreUnavailable otherwise.
-        """
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await self._pause(attempt - 1)
-            try:
-                async with self._in_flight:
-                    return await self._dynamodb.call(operation, request)
-            except DynamoDbFault as fault:
-                if fault.kind in _REFUSALS or fault.kind == _CONDITION_FAILED:
-                    raise
-                problem = str(fault)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = f"DynamoDB {operation} had no answer: {type(error).__name__}"
-        raise StoreUnavailable(problem)
-
-    async def _pause(self, attempt: int) -> None:
-        most_s = self._first_pause_s * 2**attempt
-        await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+        """The answer to an operation. Raises DynamoDbFault when refused, StoreUnavailable otherwise."""
+        try:
+            return await self._dynamodb.call(operation, request)
+        except DynamoDbUnavailable as unavailable:
+            raise StoreUnavailable(str(unavailable)) from None
 
 
 def _can_be_stored(key: ResultKey) -> bool:

@@ -1,0 +1,74 @@
+"""DynamoDB calls that are tried again for whatever may pass, so many at a time: for jobs, which may wait.
+
+Who cannot wait, the ledger's sink say, calls `DynamoDb` itself and keeps what was not taken.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.errors import TelemetryFault
+
+# Waits of at most 50, 100, 200 and 400 ms.
+ATTEMPTS: Final = 5
+FIRST_PAUSE_S: Final = 0.05
+
+# What no repetition changes. A missing table or permission may come.
+_FINAL: Final = frozenset(
+    {"ConditionalCheckFailedException", "SerializationException", "ValidationException"}
+)
+
+
+class DynamoDbUnavailable(TelemetryFault):
+    """A call did not succeed however often it was made; the same one may succeed later."""
+
+    code = "dynamodb_unavailable"
+
+
+class PatientDynamoDb:
+    """The service behind an open client."""
+
+    def __init__(self, dynamodb: DynamoDb, *, in_flight: int, first_pause_s: float = FIRST_PAUSE_S) -> None:
+        """At most `in_flight` calls at once."""
+        self._dynamodb = dynamodb
+        self._first_pause_s = first_pause_s
+        self._in_flight = asyncio.Semaphore(in_flight)
+
+    async def call(self, operation: str, request: Mapping[str, Any] | bytes) -> dict[str, Any]:
+        """The answer to an operation.
+
+        Raises DynamoDbFault when it was refused for good, DynamoDbUnavailable otherwise.
+        """
+        problem = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await self.pause(attempt - 1)
+            try:
+                async with self._in_flight:
+                    return await self._dynamodb.call(operation, request)
+            except DynamoDbFault as fault:
+                if fault.kind in _FINAL:
+                    raise
+                problem = str(fault)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                problem = f"DynamoDB {operation} had no answer: {type(error).__name__}"
+        raise DynamoDbUnavailable(problem)
+
+    async def pages(self, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The answers to a Query, page by page to its end. Raises as `call` does."""
+        start: Mapping[str, Any] | None = None
+        while True:
+            page = await self.call("Query", {**request, "ExclusiveStartKey": start} if start else request)
+            yield page
+            start = page.get("LastEvaluatedKey")
+            if not start:
+                return
+
+    async def pause(self, attempt: int) -> None:
+        """Wait before the next attempt, the longer the more there were, with jitter."""
+        most_s = self._first_pause_s * 2**attempt
+        await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
