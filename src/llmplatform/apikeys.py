@@ -4,6 +4,9 @@ A key reads `llmp_{tenant_id}_{secret}`: a tenant id has no underscore and the s
 digits (256 bits, base 62), so it parses in one way only and a double click selects it whole. What is
 stored is its SHA-256 alone; with 256 bits of entropy a slow hash would add nothing but latency. Pure: the
 caller brings randomness and the time. Where the records live is in `llmplatform.aws.parameters`.
+
+A key of a role of the platform itself reads `llmp-{role}_{secret}`: with a dash where a tenant's has an
+underscore, so that no tenant's name, be it `billing`, makes one of the other.
 """
 
 import hashlib
@@ -12,7 +15,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal, cast, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -22,10 +25,15 @@ from llmplatform.ids import TenantId
 MAX_KEYS_PER_TENANT: Final = 20
 """As many records as fit into one parameter (4 KiB) with room to spare."""
 
+Role = Literal["operator", "billing"]
+"""Who sees all tenants: people who run the platform, and the billing system."""
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES: Final = 32
 _SECRET_CHARS: Final = 43  # 62**43 is just over 2**256
 _KEY: Final = re.compile(rf"llmp_([a-z0-9-]{{1,48}})_[0-9A-Za-z]{{{_SECRET_CHARS}}}")
+_ROLE_KEY: Final = re.compile(rf"llmp-({'|'.join(ROLES)})_[0-9A-Za-z]{{{_SECRET_CHARS}}}")
 _ID_CHARS: Final = 12
 
 
@@ -51,20 +59,24 @@ _RECORDS: Final = TypeAdapter(tuple[KeyRecord, ...])
 
 def mint(tenant: TenantId, random: bytes) -> str:
     """A new key of `tenant` from 32 random bytes."""
-    if len(random) != _SECRET_BYTES:
-        raise ValueError("a key is made of 32 random bytes")
-    value = int.from_bytes(random, "big")
-    digits = []
-    for _ in range(_SECRET_CHARS):
-        value, digit = divmod(value, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return f"llmp_{tenant}_{''.join(reversed(digits))}"
+    return f"llmp_{tenant}_{_secret(random)}"
+
+
+def mint_role_key(role: Role, random: bytes) -> str:
+    """A new key of a role from 32 random bytes."""
+    return f"llmp-{role}_{_secret(random)}"
 
 
 def tenant_of(key: str) -> TenantId | None:
     """The tenant whose key `key` claims to be, or None when it is not written like a key."""
     match = _KEY.fullmatch(key)
     return TenantId(match[1]) if match else None
+
+
+def role_of(key: str) -> Role | None:
+    """The role whose key `key` claims to be, or None when it is not written like one."""
+    match = _ROLE_KEY.fullmatch(key)
+    return cast("Role", match[1]) if match else None
 
 
 def key_hash(key: str) -> str:
@@ -103,3 +115,14 @@ def render_key_records(records: Iterable[KeyRecord]) -> str:
     """The JSON that `parse_key_records` reads."""
     rows = [record.model_dump(mode="json", exclude_none=True) for record in records]
     return json.dumps(rows, separators=(",", ":"))
+
+
+def _secret(random: bytes) -> str:
+    if len(random) != _SECRET_BYTES:
+        raise ValueError("a key is made of 32 random bytes")
+    value = int.from_bytes(random, "big")
+    digits = []
+    for _ in range(_SECRET_CHARS):
+        value, digit = divmod(value, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
