@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from llmplatform.errors import PlatformFault
+from operator_cli.access import access
 from operator_cli.connection import connect_aws, connect_gateway
 from operator_cli.console import ERR, STALE, CommandFailed
 from operator_cli.evals import evals
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Run, ask and look into the LLM observability gateway.",
 )
 app.add_typer(tenants, name="tenant")
+app.add_typer(access, name="access")
 app.add_typer(evals, name="evals")
 
 
