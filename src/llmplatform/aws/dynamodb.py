@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.signed_http import Answer, SignedHttp
 from llmplatform.errors import TelemetryFault
 
 _VERSION: Final = "DynamoDB_20120810"
@@ -35,6 +35,20 @@ class DynamoDb:
 
         Raises DynamoDbFault when it was refused, and what aiohttp raises when there was no answer.
         """
+        answer = await self._post(operation, request)
+        decoded = _decoded(answer.body)
+        if answer.ok and decoded is not None:
+            return decoded
+        raise DynamoDbFault(operation, answer.status, _kind(decoded or {}))
+
+    async def call_undecoded(self, operation: str, request: Mapping[str, Any] | bytes) -> bytes:
+        """The body of the answer, for those who have a decoder of their own; raises as `call` does."""
+        answer = await self._post(operation, request)
+        if answer.ok:
+            return answer.body
+        raise DynamoDbFault(operation, answer.status, _kind(_decoded(answer.body) or {}))
+
+    async def _post(self, operation: str, request: Mapping[str, Any] | bytes) -> Answer:
         headers = self._headers.get(operation)
         if headers is None:
             headers = self._headers[operation] = {
@@ -42,11 +56,7 @@ class DynamoDb:
                 "X-Amz-Target": f"{_VERSION}.{operation}",
             }
         body = request if isinstance(request, bytes) else orjson.dumps(request)
-        answer = await self._http.post("/", headers, body)
-        decoded = _decoded(answer.body)
-        if answer.ok and decoded is not None:
-            return decoded
-        raise DynamoDbFault(operation, answer.status, _kind(decoded or {}))
+        return await self._http.post("/", headers, body)
 
 
 def _decoded(body: bytes) -> dict[str, Any] | None:
