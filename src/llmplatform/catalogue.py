@@ -119,6 +119,10 @@ class Variant(_Data):
     name: str
     instance_type: str
     gpu_count: int = Field(ge=0)
+    rated_tokens_per_minute: int | None = Field(default=None, ge=1)
+    """What one instance can do; see docs/cost-allocation.md."""
+    metric_period_s: Literal[10, 30, 60, 120, 180, 240, 300] = 60
+    """How often an instance publishes figures: the endpoint config's `MetricPublishFrequencyInSeconds`."""
 
 
 class Endpoint(_Data):

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from llmplatform.aws.tables import EVAL_STREAM
+from llmplatform.catalogue import load_catalogue
 from llmplatform.clock import SystemClock
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
 from sandbox.leases import free_leases
+from sandbox.native_metrics import Hardware
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 from sandbox.seed import seed
@@ -75,6 +77,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
                 serve_runtime(
                     port=settings.runtime_port,
                     cloudwatch_url=url,
+                    endpoints=_endpoints(),
                 )
             ),
             tell,
@@ -84,6 +87,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             environment={
                 **emulator.environment(),
                 "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": runtime.url,
+                "AWS_ENDPOINT_URL_SAGEMAKER": runtime.url,
                 "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime.url,
                 "AWS_ENDPOINT_URL_XRAY": traces.url,
             },
@@ -97,6 +101,12 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             },
             tenants=tenants,
         )
+
+
+def _endpoints() -> dict[str, Hardware]:
+    """The catalogue's endpoints: they run, and cost, whether somebody calls them or not."""
+    endpoints = load_catalogue(CATALOGUE).endpoints
+    return {name: Hardware(variant=endpoint.variants[0].name) for name, endpoint in endpoints.items()}
 
 
 async def _data(state: Path, tell: Tell) -> None:

@@ -50,8 +50,11 @@ class NoMetrics:
 
 
 class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An endpoint's utilisation in percent; GPU figures are summed over its GPUs, as AWS does."""
+    """An endpoint's instances and each one's utilisation in percent; GPU figures are summed over its GPUs."""
 
+    instances: int = 1
+    created_at: datetime | None = None
+    """Since when the endpoint exists; None is since the runtime runs."""
     gpu_utilization: float = 35.0
     gpu_memory_utilization: float = 60.0
     cpu_utilization: float = 20.0
@@ -80,7 +83,11 @@ class _Series:
 
 @dataclass(slots=True)
 class NativeMetrics:
-    """Gathers and publishes; use as an async context manager, which publishes what is left at the end."""
+    """Gathers and publishes; use as an async context manager, which publishes what is left at the end.
+
+    Each instance of an endpoint in `hardware` has one datapoint a clock minute, so that the number of
+    datapoints is the number of instances. Endpoints that are called for the first time are added.
+    """
 
     endpoint_url: str
     interval_s: float = 5.0
@@ -88,6 +95,7 @@ class NativeMetrics:
     hardware: dict[str, Hardware] = field(default_factory=dict)
     _values: defaultdict[_Series, list[float]] = field(default_factory=lambda: defaultdict(list))
     _pending: int = 0
+    _metered: dict[str, datetime] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _cloudwatch: Any = None
@@ -127,13 +135,10 @@ class NativeMetrics:
         """Send what has gathered; what CloudWatch does not take is dropped and counted."""
         values, self._values = self._values, defaultdict(list)
         self._pending = 0
-        for endpoint, hardware in self.hardware.items():
-            dimensions = (("EndpointName", endpoint), ("VariantName", hardware.variant))
-            for name, figure in hardware.figures().items():
-                values[_Series(HARDWARE_NAMESPACE, name, "Percent", dimensions)].append(figure)
+        now = datetime.now(UTC)
+        self._meter_hardware(values, now.replace(second=0, microsecond=0))
         if not values:
             return
-        now = datetime.now(UTC)
         by_namespace: defaultdict[str, list[Any]] = defaultdict(list)
         for series, gathered in values.items():
             by_namespace[series.namespace] += _data(series, gathered, now)
@@ -151,6 +156,18 @@ class NativeMetrics:
         while True:
             await asyncio.sleep(self.interval_s)
             await self.publish()
+
+    def _meter_hardware(self, values: defaultdict[_Series, list[float]], minute: datetime) -> None:
+        for endpoint, hardware in self.hardware.items():
+            if self._metered.get(endpoint) == minute:
+                continue
+            self._metered[endpoint] = minute
+            dimensions = (("EndpointName", endpoint), ("VariantName", hardware.variant))
+            for name, figure in hardware.figures().items():
+                if hardware.instances:
+                    values[_Series(HARDWARE_NAMESPACE, name, "Percent", dimensions)] += [
+                        figure
+                    ] * hardware.instances
 
     def _observe_bedrock(self, call: Call, elapsed_s: float) -> None:
         dimensions = {"ModelId": call.model}

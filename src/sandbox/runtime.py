@@ -1,5 +1,6 @@
 """Bedrock's and SageMaker's runtimes on one port, and the doors by which tests arrange them.
 
+SageMaker's control plane answers there too, since the emulator has none.
 ``serve_runtime`` starts it in this process; ``main`` is the process of its own. What it answers is
 arranged in process (``runtime.scripts[name] = Script(...)``) or over HTTP under ``/_sandbox/``.
 """
@@ -23,6 +24,7 @@ from sandbox.engines.scripted import Script
 from sandbox.native_metrics import Hardware, MetricSink, NativeMetrics, NoMetrics
 from sandbox.registry import Registry, Scripts, Served
 from sandbox.sagemaker import SageMakerRuntime
+from sandbox.sagemaker_control import SageMakerControl
 from sandbox.signing import SignatureCheck
 
 _BODY_MAX_BYTES = 25_000_000
@@ -38,6 +40,8 @@ class SandboxRuntime:
     registry: Registry
     calls: CallLog
     metrics: NativeMetrics | None
+    hardware: dict[str, Hardware]
+    """By endpoint name; what is in it exists."""
     _server: web.Server | None = field(repr=False)
 
     @property
@@ -65,25 +69,30 @@ async def serve_runtime(
     signatures: SignatureCheck | None = None,
     cloudwatch_url: str | None = None,
     metrics_interval_s: float = 5.0,
+    endpoints: Mapping[str, Hardware] | None = None,
 ) -> AsyncGenerator[SandboxRuntime, None]:
     """Serve both runtimes on one port (0 is any) until the block ends.
 
     ``served`` fixes engine and container of names; with ``cloudwatch_url`` the metrics that AWS
-    publishes by itself go there.
+    publishes by itself go there. ``endpoints`` exist and run from the start, others from their first call.
     """
     registry, calls = Registry(served), CallLog()
+    hardware = dict(endpoints or {})
     checks = signatures or SignatureCheck()
     async with AsyncExitStack() as stack:
         stack.callback(registry.close)
         metrics: NativeMetrics | None = None
         if cloudwatch_url is not None:
-            gathered = NativeMetrics(endpoint_url=cloudwatch_url, interval_s=metrics_interval_s)
+            gathered = NativeMetrics(
+                endpoint_url=cloudwatch_url, interval_s=metrics_interval_s, hardware=hardware
+            )
             metrics = await stack.enter_async_context(gathered)
         sink: MetricSink = NoMetrics() if metrics is None else metrics
         app = web.Application(client_max_size=_BODY_MAX_BYTES)
         app.router.add_post("/model/{path:.+}", BedrockRuntime(registry, calls, checks, sink).handle)
         app.router.add_post("/endpoints/{path:.+}", SageMakerRuntime(registry, calls, checks, sink).handle)
-        doors = _Doors(registry, calls, metrics)
+        app.router.add_post("/", SageMakerControl(hardware, checks).handle)
+        doors = _Doors(registry, calls, hardware)
         doors.hang(app.router)
         # Without cancellation a handler that waits would not notice that its client has left.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -92,16 +101,16 @@ async def serve_runtime(
         site = web.TCPSite(runner, host, port)
         await site.start()
         bound_port = runner.addresses[0][1]
-        yield SandboxRuntime(f"http://{host}:{bound_port}", registry, calls, metrics, runner.server)
+        yield SandboxRuntime(f"http://{host}:{bound_port}", registry, calls, metrics, hardware, runner.server)
 
 
 class _Doors:
     """The HTTP side of arranging: scripts, calls, hardware figures."""
 
-    def __init__(self, registry: Registry, calls: CallLog, metrics: NativeMetrics | None) -> None:
+    def __init__(self, registry: Registry, calls: CallLog, hardware: dict[str, Hardware]) -> None:
         self._scripts = registry.scripts
         self._calls = calls
-        self._hardware: dict[str, Hardware] = {} if metrics is None else metrics.hardware
+        self._hardware = hardware
 
     def hang(self, router: web.UrlDispatcher) -> None:
         router.add_get("/_sandbox/health", self.health)

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from sandbox.emulator import Emulator
 from sandbox.engines.scripted import Script, ScriptedUsage
 from sandbox.faults import Refuse
+from sandbox.native_metrics import Hardware
 from sandbox.runtime import serve_runtime
 
 MODEL = "anthropic.metered"
@@ -79,6 +80,41 @@ async def test_calls_and_hardware_are_published_under_awss_names(
     assert figure("AWS/SageMaker", "Invocation4XXErrors", "Sum", **endpoint) == 0
     assert 100 < figure("AWS/SageMaker", "ModelLatency", "Maximum", **endpoint) < 5_000_000
     assert figure("/aws/sagemaker/Endpoints", "GPUUtilization", "Maximum", **endpoint) == 380
+
+
+async def test_an_instance_has_one_datapoint_a_minute_however_often_is_published(
+    emulator: Emulator, make_client: Any
+) -> None:
+    endpoints = {
+        "idle": Hardware(instances=3, variant="main"),
+        "scaled-to-zero": Hardware(instances=0),
+    }
+    async with serve_runtime(
+        cloudwatch_url=emulator.url, metrics_interval_s=0.05, endpoints=endpoints
+    ) as runtime:
+        assert runtime.metrics is not None
+        await asyncio.sleep(0.5)
+
+    cloudwatch = make_client("cloudwatch", emulator.url)
+
+    def counts(endpoint: str, variant: str) -> list[float]:
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            Namespace="/aws/sagemaker/Endpoints",
+            MetricName="CPUUtilization",
+            Dimensions=[
+                {"Name": "EndpointName", "Value": endpoint},
+                {"Name": "VariantName", "Value": variant},
+            ],
+            StartTime=now - timedelta(minutes=10),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["SampleCount"],
+        )["Datapoints"]
+        return [point["SampleCount"] for point in found]
+
+    assert set(counts("idle", "main")) == {3}
+    assert counts("scaled-to-zero", "AllTraffic") == []
 
 
 async def test_without_a_cloudwatch_that_answers_nobody_notices(make_client: Any) -> None:
