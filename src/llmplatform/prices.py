@@ -1,8 +1,8 @@
-"""What tokens cost: dated price rows by price key, token class, region and service tier.
+"""What things cost: dated price rows of tokens, of SageMaker instances and of what the platform itself uses.
 
 Data, not code: `prices.toml` beside this file, or the file that `LLM_PLATFORM_PRICES` names. A price that is
 not there is unknown, never 0, and what an unknown price makes unknown says so. Amounts are exact: nothing is
-rounded here. Not here: instance hours, and who pays. Pure but for `load_prices`, which reads at start-up.
+rounded here. Not here: who pays. Pure but for `load_prices`, which reads at start-up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,29 +27,28 @@ TokenClass = Literal["input", "output", "cache_read", "cache_write", "cache_writ
 """Billed apart and disjoint. Reasoning is output; `cache_write` lives five minutes."""
 
 _MILLION: Final = Decimal(1_000_000)
-_PerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+
+_PerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=6)]
+"""Six places, so that any number of tokens costs a whole number of `llmplatform.costs.SMALLEST_USD`."""
+
+_PerUnit = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PriceRow(_Data):
-    """The prices of one price key, in some regions, for one tier, from one day on."""
+class _Row(_Data):
+    """What holds of each price: where, from when until when, and who says so."""
 
-    price_key: str = Field(pattern=r"^(sandbox/.+|.+/(in-region|geo|global))$")
-    """Base model and routing scope: a geographic profile costs another price than a global one."""
     regions: tuple[str, ...] = Field(min_length=1)
-    """Where the call was made: names, or patterns such as `eu-*`. The longest that matches counts."""
-    service_tier: str = DEFAULT_TIER
+    """Where it was used: names, or patterns such as `eu-*`. The longest that matches counts."""
     effective_from: date
-    """UTC; the first day from which a source shows these prices."""
+    """UTC; the first day from which a source shows this price."""
     effective_to: date | None = None
-    """The first day on which they hold no longer."""
+    """The first day on which it holds no longer."""
     source: str = Field(min_length=1)
     retrieved_on: date
-    usd_per_million_tokens: Mapping[TokenClass, _PerMillion] = Field(min_length=1)
-    """A class that is absent has no known price."""
 
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
@@ -57,32 +56,112 @@ class PriceRow(_Data):
             raise ValueError("effective_to must be later than effective_from")
         return self
 
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """What is priced."""
+        raise NotImplementedError
+
     def holds_on(self, day: date) -> bool:
-        """Whether these prices were in force."""
+        """Whether this price was in force."""
         return self.effective_from <= day and (self.effective_to is None or day < self.effective_to)
 
-    def overlaps(self, other: "PriceRow") -> bool:
-        """Whether one call could be priced by both, neither being the closer one."""
+    def overlaps(self, other: "_Row") -> bool:
+        """Whether one use could be priced by both, neither being the closer one."""
         return (
-            (self.price_key, self.service_tier) == (other.price_key, other.service_tier)
+            self.subject == other.subject
             and not set(self.regions).isdisjoint(other.regions)
             and (other.effective_to is None or self.effective_from < other.effective_to)
             and (self.effective_to is None or other.effective_from < self.effective_to)
         )
 
 
+class PriceRow(_Row):
+    """The prices of one price key's tokens, in some regions, for one tier, from one day on."""
+
+    price_key: str = Field(pattern=r"^(sandbox/.+|.+/(in-region|geo|global))$")
+    """Base model and routing scope: a geographic profile costs another price than a global one."""
+    service_tier: str = DEFAULT_TIER
+    usd_per_million_tokens: Mapping[TokenClass, _PerMillion] = Field(min_length=1)
+    """A class that is absent has no known price."""
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """Price key and tier."""
+        return (self.price_key, self.service_tier)
+
+
+class InstancePriceRow(_Row):
+    """What an hour of a SageMaker hosting instance costs."""
+
+    instance_type: str = Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")
+    usd_per_hour: _PerUnit
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """The instance type."""
+        return (self.instance_type,)
+
+
+class ServicePriceRow(_Row):
+    """What one unit of a service costs that the platform itself uses."""
+
+    service: str = Field(pattern=r"^[A-Za-z0-9]+$")
+    """AWS's product code."""
+    name: str = Field(pattern=r"^[^/#\s]+$")
+    """AWS's usage type without its region: `WriteRequestUnits`."""
+    unit: str = Field(min_length=1)
+    """What one is."""
+    usd_per_unit: _PerUnit
+
+    @property
+    def subject(self) -> tuple[str, ...]:
+        """Service and name, as they are looked up."""
+        return (f"{self.service}/{self.name}",)
+
+
 class _PriceFile(_Data):
     version: str = Field(min_length=1)
     prices: tuple[PriceRow, ...] = ()
+    instance_prices: tuple[InstancePriceRow, ...] = ()
+    service_prices: tuple[ServicePriceRow, ...] = ()
 
     @model_validator(mode="after")
-    def _no_call_has_two_prices(self) -> Self:
-        for (i, one), (j, other) in combinations(enumerate(self.prices), 2):
-            if one.overlaps(other):
-                raise ValueError(
-                    f"prices.{i} and prices.{j} ({one.price_key}) hold on the same day and region"
-                )
+    def _nothing_has_two_prices(self) -> Self:
+        tables: dict[str, Sequence[_Row]] = {
+            "prices": self.prices,
+            "instance_prices": self.instance_prices,
+            "service_prices": self.service_prices,
+        }
+        for name, rows in tables.items():
+            for (i, one), (j, other) in combinations(enumerate(rows), 2):
+                if one.overlaps(other):
+                    raise ValueError(
+                        f"{name}.{i} and {name}.{j} ({one.subject[0]}) hold on the same day and region"
+                    )
         return self
+
+
+RowT = TypeVar("RowT", bound=_Row)
+
+
+class _Dated(Generic[RowT]):
+    """Rows by what they price."""
+
+    def __init__(self, rows: Sequence[RowT]) -> None:
+        self._rows: dict[tuple[str, ...], list[RowT]] = {}
+        for row in rows:
+            self._rows.setdefault(row.subject, []).append(row)
+
+    def closest(self, subject: tuple[str, ...], at: date, region: str) -> RowT | None:
+        """The row in force that names the region most closely."""
+        found: RowT | None = None
+        closeness = -1
+        for row in self._rows.get(subject, ()):
+            if row.holds_on(at):
+                for pattern in row.regions:
+                    if len(pattern) > closeness and fnmatchcase(region, pattern):
+                        found, closeness = row, len(pattern)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +174,24 @@ class Price:
     def of(self, tokens: int) -> Decimal:
         """What so many tokens cost, in US dollars, exactly."""
         return tokens * self.usd_per_million_tokens / _MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePrice:
+    """What an instance's hour costs, and by which row."""
+
+    usd_per_hour: Decimal
+    row: InstancePriceRow
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePrice:
+    """What one unit of a service costs, and by which row."""
+
+    usd_per_unit: Decimal
+    unit: str
+    service: str
+    row: ServicePriceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +209,24 @@ class Cost:
 
 
 class PriceTable:
-    """Price rows, looked up by what a ledger row knows of a call."""
+    """Price rows, looked up by what is known of a use: what it was, when and where."""
 
-    def __init__(self, version: str, rows: Sequence[PriceRow]) -> None:
+    def __init__(
+        self,
+        version: str,
+        rows: Sequence[PriceRow],
+        instance_rows: Sequence[InstancePriceRow] = (),
+        service_rows: Sequence[ServicePriceRow] = (),
+    ) -> None:
         self.version = version
-        self._rows: dict[tuple[str, str], list[PriceRow]] = {}
-        for row in rows:
-            self._rows.setdefault((row.price_key, row.service_tier), []).append(row)
+        self._price_keys = frozenset(row.price_key for row in rows)
+        self._tokens = _Dated(rows)
+        self._instances = _Dated(instance_rows)
+        self._services = _Dated(service_rows)
+
+    def knows(self, price_key: str) -> bool:
+        """Whether tokens of a price key have a price at all: in some region, for some tier, on some day."""
+        return price_key in self._price_keys
 
     def price_of(
         self,
@@ -156,15 +264,18 @@ class PriceTable:
         complete = not unpriced and not uncounted
         return Cost(known if complete else None, known, tuple(unpriced), uncounted, self.version)
 
+    def instance_price(self, instance_type: str, *, at: date, region: str) -> InstancePrice | None:
+        """The price of a SageMaker instance's hour on a UTC day; None is unknown."""
+        row = self._instances.closest((instance_type,), at, region)
+        return None if row is None else InstancePrice(row.usd_per_hour, row)
+
+    def service_price(self, name: str, *, at: date, region: str) -> ServicePrice | None:
+        """The price of `AmazonDynamoDB/WriteRequestUnits` and the like on a UTC day; None is unknown."""
+        row = self._services.closest((name,), at, region)
+        return None if row is None else ServicePrice(row.usd_per_unit, row.unit, row.service, row)
+
     def _row(self, price_key: str, at: date, region: str, service_tier: str | None) -> PriceRow | None:
-        found: PriceRow | None = None
-        closeness = -1
-        for row in self._rows.get((price_key, service_tier or DEFAULT_TIER), ()):
-            if row.holds_on(at):
-                for pattern in row.regions:
-                    if len(pattern) > closeness and fnmatchcase(region, pattern):
-                        found, closeness = row, len(pattern)
-        return found
+        return self._tokens.closest((price_key, service_tier or DEFAULT_TIER), at, region)
 
 
 def billed_tokens(usage: TokenUsage) -> dict[TokenClass, int]:
@@ -187,7 +298,7 @@ def billed_tokens(usage: TokenUsage) -> dict[TokenClass, int]:
 def parse_prices(text: str) -> PriceTable:
     """The price table that a TOML text spells. Raises ConfigFault that names each field at fault."""
     file = held_to("prices", _PriceFile, parse_toml("prices", text, parse_float=Decimal))
-    return PriceTable(file.version, file.prices)
+    return PriceTable(file.version, file.prices, file.instance_prices, file.service_prices)
 
 
 def load_prices(path: Path | None = None) -> PriceTable:

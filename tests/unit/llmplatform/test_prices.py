@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import sandbox
 from llmplatform.catalogue import load_catalogue
+from llmplatform.costs import SMALLEST_USD
 from llmplatform.errors import ConfigFault
 from llmplatform.prices import billed_tokens, load_prices, parse_prices
 from llmplatform.usage import NO_USAGE, TokenUsage
@@ -121,6 +122,7 @@ def test_the_closest_region_counts_and_a_tier_has_its_own_prices() -> None:
         (FILE.replace('regions = ["us-east-1"]', "regions = []"), "prices.0.regions"),
         (FILE.replace("retrieved_on = 2026-01-01\n", ""), "prices.0.retrieved_on"),
         (FILE.replace("source", "effective_to = 2026-01-01\nsource"), "effective_to"),
+        (FILE.replace("input = 1.10", "input = 1.0000001"), "prices.0.usd_per_million_tokens.input"),
         (FILE + ROW, "prices.0 and prices.1"),
     ],
 )
@@ -135,6 +137,20 @@ def test_a_table_that_cannot_be_read_says_which(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigFault, match="UTF-8"):
         load_prices(tmp_path / "latin.toml")
+
+
+@given(st.integers(0, 10**12), st.decimals(0, 1000, places=6))
+def test_no_amount_of_tokens_is_smaller_than_the_smallest_dollar(tokens: int, price: Decimal) -> None:
+    prices = parse_prices(FILE.replace("input = 1.10", f"input = {price:f}"))
+    found = prices.price_of("vendor.a/geo", "input", at=DAY, region="us-east-1")
+    assert found
+    assert found.of(tokens) == found.of(tokens).quantize(SMALLEST_USD)
+
+
+def test_a_price_key_is_known_if_anything_of_it_is() -> None:
+    prices = parse_prices(FILE)
+    assert prices.knows("vendor.a/geo")
+    assert not prices.knows("vendor.a/global")
 
 
 @given(usages())
@@ -178,6 +194,18 @@ def test_a_geographic_profile_of_claude_costs_a_tenth_more_than_the_global_one()
             assert dear
             assert cheap
             assert dear.usd_per_million_tokens == cheap.usd_per_million_tokens * Decimal("1.1")
+
+
+def test_tokens_that_a_global_profile_of_nova_reads_from_its_cache_have_no_price_that_anyone_confirmed() -> (
+    None
+):
+    prices = load_prices()
+    dear = prices.price_of("amazon.nova-2-lite/geo", "input", at=DAY, region="us-east-1")
+    cheap = prices.price_of("amazon.nova-2-lite/global", "input", at=DAY, region="us-east-1")
+    assert dear
+    assert cheap
+    assert dear.usd_per_million_tokens == cheap.usd_per_million_tokens * Decimal("1.1")
+    assert prices.price_of("amazon.nova-2-lite/global", "cache_read", at=DAY, region="us-east-1") is None
 
 
 def test_the_laptops_models_are_priced_too() -> None:
