@@ -1,0 +1,291 @@
+"""Writes an hour's cost lines so that a rerun, two runs at once and a crash all end with one run's lines.
+
+A run first claims its hour and is given a number, higher than any before. Every line bears it and never takes
+the place of a line with a higher one; the status row names the run whose lines are whole, and only the run
+that claimed last may change it. Lines with a lower number are seen by nobody from then on, and are swept.
+Before its first line a run notes on the status row whose lines it will write: so whoever sweeps later misses
+none, also of a run that died. Readers are in `llmplatform.aws.cost_reader`.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import orjson
+
+from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.tables import TENANT_COST
+from llmplatform.costs import (
+    CostLine,
+    HourStatus,
+    Item,
+    decode_status,
+    encode_line,
+    encode_status,
+    partition_key,
+    status_key,
+)
+from llmplatform.errors import TelemetryFault
+
+CALLS_IN_FLIGHT: Final = 16
+
+# Waits of at most 0.1, 0.2, 0.4, 0.8, 1.6 and 3.2 s: a table that was quiet for an hour throttles for long.
+ATTEMPTS: Final = 7
+FIRST_PAUSE_S: Final = 0.1
+
+_KEY: Final = TENANT_COST.partition_key.name
+_SORT: Final = TENANT_COST.sort_key.name
+_OWNERS: Final = "owners"
+"""On the status row: whoever any run may have written lines of. It only grows."""
+
+_REFUSED_FOR_GOOD: Final = frozenset(
+    {
+        "AccessDeniedException",
+        "ItemCollectionSizeLimitExceededException",
+        "ResourceNotFoundException",
+        "SerializationException",
+        "ValidationException",
+    }
+)
+_CONDITION_FAILED: Final = "ConditionalCheckFailedException"
+
+_Job = TypeVar("_Job")
+
+
+class StoreUnavailable(TelemetryFault):
+    """The table did not do what it was asked; the run ends, and the next one does its work again."""
+
+    code = "store_unavailable"
+
+
+class _ConditionFailed(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to publish an hour, until somebody claims it later."""
+
+    hour: datetime
+    run: int
+    before: HourStatus
+    """The hour's status as it was."""
+
+
+class CostStore:
+    """The table of cost behind an open client. Raises StoreUnavailable when it cannot be used now."""
+
+    def __init__(
+        self, dynamodb: DynamoDb, *, table: str = TENANT_COST.name, first_pause_s: float = FIRST_PAUSE_S
+    ) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._first_pause_s = first_pause_s
+
+    async def claim(self, hour: datetime) -> Claim:
+        """A run's number for an hour. A lost answer skips a number, which harms nobody."""
+        ttl = TENANT_COST.ttl_attribute
+        fresh = encode_status(HourStatus(hour, "open", claimed_run=0, run=0))
+        answer = await self._call(
+            "UpdateItem",
+            {
+                "Key": status_key(hour),
+                "UpdateExpression": "SET #hour = :hour, #ttl = :ttl ADD #claimed :one",
+                "ExpressionAttributeNames": {"#hour": "hour", "#ttl": ttl, "#claimed": "claimed_run"},
+                "ExpressionAttributeValues": {":hour": fresh["hour"], ":ttl": fresh[ttl], ":one": _number(1)},
+                "ReturnValues": "ALL_NEW",
+            },
+        )
+        status = decode_status(answer["Attributes"])
+        return Claim(hour, status.claimed_run, replace(status, claimed_run=status.claimed_run - 1))
+
+    async def write(self, claim: Claim, lines: Sequence[CostLine]) -> bool:
+        """Write a run's lines; False as soon as a later run is noticed, whose lines then hold.
+
+        Raises ValueError for a line that cannot be a row, before anything is written.
+        """
+        if not lines:
+            return True
+        items = [encode_line(line, claim.run) for line in lines]
+        if not await self._note_owners(claim, {line.tenant_id for line in lines}):
+            return False
+        superseded = False
+
+        async def put(item: Item) -> None:
+            # What is under way is waited for, also when superseded: what landed later would not be swept.
+            nonlocal superseded
+            if not superseded and not await self._put(item):
+                superseded = True
+
+        await _each(items, put)
+        return not superseded
+
+    async def publish(self, claim: Claim, status: HourStatus) -> bool:
+        """Make a run's lines those that hold, with what is to be known of the hour.
+
+        False when somebody claimed it later: then nothing changes. `status` need not know the run's number.
+        """
+        published = replace(status, hour=claim.hour, claimed_run=claim.run, run=claim.run)
+        values = {name: value for name, value in encode_status(published).items() if name not in _STATUS_KEY}
+        unknown = [name for name in _OPTIONAL if name not in values]
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
+        if unknown:
+            update += " REMOVE " + ", ".join(f"#{name}" for name in unknown)
+        done = await self._did(
+            "UpdateItem",
+            {
+                "Key": status_key(claim.hour),
+                "UpdateExpression": update,
+                "ConditionExpression": "#claimed_run = :claimed_run",
+                "ExpressionAttributeNames": {f"#{name}": name for name in (*values, *unknown)},
+                "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()},
+            },
+        )
+        if done:
+            return True
+        # It may have been ours after all: an answer was lost, and somebody claimed before we asked again.
+        run, _ = await self._published(claim.hour)
+        return run == claim.run
+
+    async def sweep(self, hour: datetime) -> int:
+        """Remove the hour's lines that hold no longer, whoever wrote them; gives how many those were.
+
+        For a run that published and for one that was superseded alike: what is removed is older than what is
+        published, so nobody sees it. While the later run has not published yet, nothing of ours is removed
+        here, and that run finds it.
+        """
+        run, owners = await self._published(hour)
+        if run <= 1:
+            return 0
+        removed = 0
+
+        async def sweep_owner(owner: str) -> None:
+            nonlocal removed
+            partition = {"S": partition_key(owner, hour.date())}
+            async for sort in self._older(partition, hour, run):
+                removed += await self._delete({_KEY: partition, _SORT: sort}, run)
+
+        await _each(owners, sweep_owner)
+        return removed
+
+    async def _note_owners(self, claim: Claim, owners: Iterable[str]) -> bool:
+        return await self._did(
+            "UpdateItem",
+            {
+                "Key": status_key(claim.hour),
+                "UpdateExpression": "ADD #owners :owners",
+                "ConditionExpression": "#claimed = :mine",
+                "ExpressionAttributeNames": {"#owners": _OWNERS, "#claimed": "claimed_run"},
+                "ExpressionAttributeValues": {":owners": {"SS": sorted(owners)}, ":mine": _number(claim.run)},
+            },
+        )
+
+    async def _put(self, item: Item) -> bool:
+        return await self._did(
+            "PutItem",
+            {
+                "Item": item,
+                "ConditionExpression": "attribute_not_exists(#run) OR #run <= :run",
+                "ExpressionAttributeNames": {"#run": "run"},
+                "ExpressionAttributeValues": {":run": item["run"]},
+            },
+        )
+
+    async def _published(self, hour: datetime) -> tuple[int, list[str]]:
+        """The run whose lines hold, and whose lines there may be."""
+        answer = await self._call("GetItem", {"Key": status_key(hour), "ConsistentRead": True})
+        item = answer.get("Item", {})
+        return int(item.get("run", _number(0))["N"]), item.get(_OWNERS, {"SS": []})["SS"]
+
+    async def _older(self, partition: dict[str, str], hour: datetime, run: int) -> AsyncIterator[Any]:
+        """Sort keys of the lines of an owner's hour that are of an earlier run."""
+        query: dict[str, Any] = {
+            "KeyConditionExpression": "#key = :key AND begins_with(#sort, :hour)",
+            "FilterExpression": "#run < :run",
+            "ProjectionExpression": "#sort",
+            "ExpressionAttributeNames": {"#key": _KEY, "#sort": _SORT, "#run": "run"},
+            "ExpressionAttributeValues": {
+                ":key": partition,
+                ":hour": {"S": f"{hour:%H}#"},
+                ":run": _number(run),
+            },
+            "ConsistentRead": True,
+        }
+        while True:
+            answer = await self._call("Query", query)
+            for item in answer.get("Items", ()):
+                yield item[_SORT]
+            if (last := answer.get("LastEvaluatedKey")) is None:
+                return
+            query["ExclusiveStartKey"] = last
+
+    async def _delete(self, key: Item, run: int) -> bool:
+        return await self._did(
+            "DeleteItem",
+            {
+                "Key": key,
+                "ConditionExpression": "#run < :run",
+                "ExpressionAttributeNames": {"#run": "run"},
+                "ExpressionAttributeValues": {":run": _number(run)},
+            },
+        )
+
+    async def _did(self, operation: str, request: dict[str, Any]) -> bool:
+        """Do what has a condition; whether that held."""
+        try:
+            await self._call(operation, request)
+        except _ConditionFailed:
+            return False
+        return True
+
+    async def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer, tried again for whatever may pass. Raises _ConditionFailed when its condition fails.
+
+        Every operation here may be done twice: an attempt whose answer was lost is simply made again.
+        """
+        encoded = orjson.dumps({"TableName": self._table, **request})
+        problem = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                most_s = self._first_pause_s * 2 ** (attempt - 1)
+                await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+            try:
+                return await self._dynamodb.call(operation, encoded)
+            except DynamoDbFault as fault:
+                if fault.kind == _CONDITION_FAILED:
+                    raise _ConditionFailed from None
+                problem = str(fault)
+                if fault.kind in _REFUSED_FOR_GOOD:
+                    break
+            except (TelemetryFault, aiohttp.ClientError, TimeoutError, OSError) as error:
+                problem = f"DynamoDB {operation} had no answer: {type(error).__name__}"
+        raise StoreUnavailable(problem)
+
+
+async def _each(jobs: Iterable[_Job], do: Callable[[_Job], Awaitable[None]]) -> None:
+    """Do every job, a bounded number at once."""
+    waiting = iter(jobs)
+
+    async def work() -> None:
+        for job in waiting:
+            await do(job)
+
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(CALLS_IN_FLIGHT):
+                workers.create_task(work())
+    except* StoreUnavailable as group:
+        raise StoreUnavailable(str(group.exceptions[0])) from None
+
+
+def _number(value: int) -> dict[str, str]:
+    return {"N": str(value)}
+
+
+_STATUS_KEY: Final = frozenset({_KEY, _SORT})
+_OPTIONAL: Final = ("computed_at", "ledger_rows")
+"""What a status row has only where it is known."""
