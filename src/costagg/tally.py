@@ -125,10 +125,10 @@ def _add_use(endpoint: EndpointUse, sharer: Sharer, tokens: int, began_us: int, 
     """Add a call that ran between two moments, counted from the hour's start.
 
     Of a call that ran over the hour's edge, the minutes inside count; one that was over before the hour
-    (its request was not) counts in its first minute.
+    (its request was not) counts in the first of them.
     """
-    last = min(max(-(-ended_us // _US_PER_MINUTE) - 1, 0), MINUTES - 1)
-    first = min(max(began_us // _US_PER_MINUTE, 0), last)
+    first = min(max(began_us // _US_PER_MINUTE, 0), MINUTES - 1)
+    last = min(max((ended_us - 1) // _US_PER_MINUTE, first), MINUTES - 1)
     endpoint.tokens[sharer] = endpoint.tokens.get(sharer, 0) + tokens
     endpoint.requests[sharer] = endpoint.requests.get(sharer, 0) + 1
     endpoint.active_minutes |= (1 << last + 1) - (1 << first)
