@@ -21,7 +21,7 @@ from sandbox.leases import free_leases
 from sandbox.native_metrics import Hardware
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
-from sandbox.seed import seed
+from sandbox.seed import seed, seed_roles
 from sandbox.settings import SandboxSettings
 from sandbox.state import Sandbox, state_folder
 from sandbox.traces import serve_traces
@@ -35,6 +35,12 @@ _SLOW_JUDGE: Final = {
     "EVAL_JUDGE_IN_FLIGHT": "1",
     "EVAL_JUDGE_TIMEOUT_S": "120",
     "EVAL_STOP_GRACE_S": "2",
+}
+# A laptop that is switched on computes a day at once, and asks the emulator for each hour of it.
+_SMALL_BILL: Final = {
+    "COST_LOOK_BACK_H": "24",
+    "COST_CLOSE_AFTER_H": "1",
+    "COST_OBSERVABILITY_DAILY_BUDGET_USD": "25",
 }
 TOKENIZER: Final = "tokenizers/smollm2-135m"
 
@@ -60,6 +66,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             session.client("kms", endpoint_url=url) as kms,
         ):
             tenants = await _timed("three tenants", seed(ssm, kms, state, SystemClock()), tell)
+            role_keys = await seed_roles(ssm, state, SystemClock())
         async with (
             session.client("dynamodb", endpoint_url=url) as dynamodb,
             session.client("kinesis", endpoint_url=url) as kinesis,
@@ -98,8 +105,10 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
                 "EVAL_JUDGES": str(state / JUDGES.name),
                 "LLM_PLATFORM_PRICES": str(state / PRICES.name),
                 **_SLOW_JUDGE,
+                **_SMALL_BILL,
             },
             tenants=tenants,
+            role_keys=role_keys,
         )
 
 

@@ -1,4 +1,4 @@
-"""Three tenants whose policies differ in all that a policy decides, with keys that outlive a restart."""
+"""Three tenants whose policies differ in all that a policy decides, and the roles, with keys that stay."""
 
 import secrets
 from decimal import Decimal
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from llmplatform import apikeys
+from llmplatform.aws.access import AccessStore
 from llmplatform.clock import Clock
 from llmplatform.ids import TenantId
 from llmplatform.policy import ContentMode, Objectives, TenantPolicy
@@ -65,6 +66,19 @@ async def seed(ssm: "SSMClient", kms: "KMSClient", state: Path, clock: Clock) ->
                 await tenants.add_key(tenant, key=key)
     write_keys(state, keys)
     return tuple(SeededTenant(tenant_id=p.tenant_id, api_key=keys[p.tenant_id]) for p in SEEDED)
+
+
+async def seed_roles(ssm: "SSMClient", state: Path, clock: Clock) -> dict[str, str]:
+    """Give every role the key that it had at the last start, or one to begin with; by role."""
+    access = AccessStore(ssm, clock)
+    keys = read_keys(state)
+    for role in apikeys.ROLES:
+        key = keys.get(f"role/{role}")
+        if key is None or apikeys.role_of(key) != role:
+            key = keys[f"role/{role}"] = apikeys.mint_role_key(role, secrets.token_bytes(32))
+        await access.provide(role, key)
+    write_keys(state, keys)
+    return {role: keys[f"role/{role}"] for role in apikeys.ROLES}
 
 
 async def _provide_key(kms: "KMSClient", alias: str) -> None:

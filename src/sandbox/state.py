@@ -136,17 +136,17 @@ def read_running(folder: Path) -> Running:
 
 
 def read_keys(folder: Path) -> dict[str, str]:
-    """The seeded tenants' keys by tenant, as the last start left them."""
+    """The seeded keys as the last start left them, by tenant or `role/` and its name."""
     try:
-        keys = json.loads((folder / "tenants.json").read_bytes())
+        keys = json.loads((folder / "keys.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return {str(tenant): str(key) for tenant, key in keys.items()} if isinstance(keys, dict) else {}
+    return {str(holder): str(key) for holder, key in keys.items()} if isinstance(keys, dict) else {}
 
 
 def write_keys(folder: Path, keys: dict[str, str]) -> None:
-    """Keep the seeded tenants' keys, so that the next start has the same ones."""
-    write_private(folder / "tenants.json", json.dumps(keys, indent=2))
+    """Keep the seeded keys, so that the next start has the same ones."""
+    write_private(folder / "keys.json", json.dumps(keys, indent=2))
 
 
 def read_ports(folder: Path) -> dict[str, int]:

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from llmplatform.aws.access import AccessStore
 from llmplatform.clock import SystemClock
 from llmplatform.tenants import Tenants
 from sandbox.emulator import Emulator, sandbox_session
-from sandbox.seed import SEEDED, seed
+from sandbox.seed import SEEDED, seed, seed_roles
 
 
 async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(tmp_path: Path) -> None:
     session, clock = sandbox_session(), SystemClock()
     aws = Emulator(tmp_path, persist=True)
     (alias,) = (policy.kms_key for policy in SEEDED if policy.kms_key is not None)
-    key_ids, tenants, stored = [], [], []
+    key_ids, tenants, roles, stored = [], [], [], []
     for _ in range(3):
         async with (
             aws,
@@ -20,6 +21,10 @@ async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(
             session.client("kms", endpoint_url=aws.url) as kms,
         ):
             tenants.append(await seed(ssm, kms, tmp_path, clock))
+            roles.append(await seed_roles(ssm, tmp_path, clock))
+            assert (await AccessStore(ssm, clock).list()).role_of(
+                roles[-1]["billing"], clock.now()
+            ) == "billing"
             described = (await kms.describe_key(KeyId=alias))["KeyMetadata"]
             assert described["KeyState"] == "Enabled"
             key_ids.append(described["KeyId"])
@@ -30,6 +35,8 @@ async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(
                 await kms.schedule_key_deletion(KeyId=described["KeyId"], PendingWindowInDays=7)
     assert stored == sorted(SEEDED, key=lambda policy: policy.tenant_id)
     assert tenants[0] == tenants[1] == tenants[2]
+    assert roles[0] == roles[1] == roles[2]
+    assert set(roles[0]) == {"billing", "operator"}
     first, second, third = key_ids
     assert first == second
     assert third != second
