@@ -42,12 +42,12 @@ def test_keys_survive_and_are_their_owners_alone(tmp_path: Path) -> None:
     assert read_keys(tmp_path) == {}
     write_keys(tmp_path, {"acme": "k"})
     assert read_keys(tmp_path) == {"acme": "k"}
-    assert (tmp_path / "tenants.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_a_broken_file_of_keys_counts_as_none(tmp_path: Path, text: str) -> None:
-    write_private(tmp_path / "tenants.json", text)
+    write_private(tmp_path / "keys.json", text)
     assert read_keys(tmp_path) == {}
 
 
