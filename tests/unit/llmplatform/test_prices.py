@@ -196,6 +196,15 @@ def test_a_geographic_profile_of_claude_costs_a_tenth_more_than_the_global_one()
             assert dear.usd_per_million_tokens == cheap.usd_per_million_tokens * Decimal("1.1")
 
 
+def test_cache_writes_of_both_lifetimes_have_their_own_price() -> None:
+    """wso2/gateway-controllers PR 241: writes for an hour were priced as those for five minutes."""
+    usage = TokenUsage(0, 0, 0, cache_write_tokens=3_000_000, cache_write_1h_tokens=1_000_000)
+    for scope, amount in (("geo", "4.95"), ("global", "4.50")):
+        key = f"anthropic.claude-haiku-4-5/{scope}"
+        cost = load_prices().cost_of(usage, key, at=DAY, region="us-east-1")
+        assert cost.amount_usd == Decimal(amount)
+
+
 def test_tokens_that_a_global_profile_of_nova_reads_from_its_cache_have_no_price_that_anyone_confirmed() -> (
     None
 ):
