@@ -6,14 +6,13 @@ writing is the cost job's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
-
-import aiohttp
+from typing import Final
 
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.patient_dynamodb import FIRST_PAUSE_S, DynamoDbUnavailable, PatientDynamoDb
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.costs import (
     STATUS,
@@ -28,22 +27,12 @@ from llmplatform.costs import (
 from llmplatform.errors import TelemetryFault
 
 QUERIES_AT_ONCE: Final = 16
-ATTEMPTS: Final = 3
-FIRST_PAUSE_S: Final = 0.1
 READS_OF_A_DAY: Final = 3
 """How often a day is read while runs are published in it, before the hours in question count as open."""
 
 Statuses = dict[datetime, HourStatus]
 
 _CONDITION: Final = f"{TENANT_COST.partition_key.name} = :day"
-_PASSING: Final = frozenset(
-    {
-        "InternalServerError",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottlingException",
-    }
-)
 
 
 class CostsUnavailable(TelemetryFault):
@@ -62,9 +51,7 @@ class CostReader:
         queries_at_once: int = QUERIES_AT_ONCE,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
-        self._dynamodb = dynamodb
-        self._turns = asyncio.Semaphore(queries_at_once)
-        self._first_pause_s = first_pause_s
+        self._dynamodb = PatientDynamoDb(dynamodb, in_flight=queries_at_once, first_pause_s=first_pause_s)
 
     async def statuses(self, first: date, last: date) -> Statuses:
         """The statuses of all hours from the first day to the last, both included, in order."""
@@ -108,7 +95,8 @@ class CostReader:
             after = await self._statuses_of(day)
             statuses.update(after)
             reads += 1
-            moved = [hour for hour, now in after.items() if hour not in before or before[hour].run != now.run]
+            runs = {hour: status.run for hour, status in before.items()}
+            moved = [hour for hour, now in after.items() if runs.get(hour, 0) != now.run]
             if not moved or reads == READS_OF_A_DAY:
                 break
         statuses.update((hour, replace(after[hour], state="open")) for hour in moved)
@@ -123,34 +111,17 @@ class CostReader:
         return [decode_line(item) for item in await self._partition(owner, day)]
 
     async def _partition(self, owner: str, day: date) -> list[Item]:
-        """All rows of an owner's day in order of their keys; pages follow one another."""
-        request: dict[str, Any] = {
+        """All rows of an owner's day in order of their keys."""
+        request = {
             "TableName": TENANT_COST.name,
             "KeyConditionExpression": _CONDITION,
             "ExpressionAttributeValues": {":day": {"S": partition_key(owner, day)}},
             "ConsistentRead": True,
         }
-        rows: list[Item] = []
-        async with self._turns:
-            while True:
-                page = await self._query(request)
-                rows += page["Items"]
-                if "LastEvaluatedKey" not in page:
-                    return rows
-                request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-    async def _query(self, request: Mapping[str, Any], attempt: int = 1) -> dict[str, Any]:
         try:
-            return await self._dynamodb.call("Query", request)
-        except DynamoDbFault as fault:
-            if attempt == ATTEMPTS or fault.kind not in _PASSING:
-                raise CostsUnavailable(f"the table of costs cannot be read: {fault}") from fault
-        except (aiohttp.ClientError, TimeoutError) as error:
-            if attempt == ATTEMPTS:
-                what = type(error).__name__
-                raise CostsUnavailable(f"the table of costs does not answer: {what}") from error
-        await asyncio.sleep(self._first_pause_s * 2 ** (attempt - 1))
-        return await self._query(request, attempt + 1)
+            return [row async for page in self._dynamodb.pages(request) for row in page["Items"]]
+        except (DynamoDbFault, DynamoDbUnavailable) as fault:
+            raise CostsUnavailable(f"the costs cannot be read: {fault}") from fault
 
 
 def _days(first: date, last: date) -> Iterable[date]:
