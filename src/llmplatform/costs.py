@@ -7,7 +7,7 @@ what is unknown is None, never 0. Pure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, cast
@@ -83,6 +83,8 @@ class CostLine:
     allocation_method: str
     """How it came to this owner, with a version: `direct/1`."""
     price_version: str
+    tokens: int | None = None
+    """Of an instance's hours: prompt and output tokens of the calls in it, as far as they are known."""
 
     @property
     def key(self) -> str:
@@ -132,6 +134,8 @@ class HourStatus:
     uncounted_requests: int = 0
     """Calls that may be billed and of which nobody knows how much was used."""
     price_version: str = ""
+    client_tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By tenant, prompt and output tokens of its own requests, as far as they are known."""
 
     @property
     def closed(self) -> bool:
@@ -178,6 +182,8 @@ def encode_line(line: CostLine, run: int) -> Item:
     for name in _DECIMALS:
         if (number := getattr(line, name)) is not None:
             item[name] = {"N": f"{number:f}"}
+    if line.tokens is not None:
+        item["tokens"] = {"N": str(line.tokens)}
     return item
 
 
@@ -190,6 +196,7 @@ def decode_line(item: Mapping[str, Mapping[str, Any]]) -> StoredLine:
             tenant_id=item["tenant_id"]["S"],
             hour=datetime.fromisoformat(item["hour"]["S"]).astimezone(UTC),
             requests=int(item["requests"]["N"]),
+            tokens=int(item["tokens"]["N"]) if "tokens" in item else None,
             **cast("Any", texts),
             **cast("Any", decimals),
         )
@@ -212,6 +219,12 @@ def encode_status(status: HourStatus) -> Item:
         "unpriced_lines": {"N": str(status.unpriced_lines)},
         "uncounted_requests": {"N": str(status.uncounted_requests)},
         "price_version": {"S": status.price_version},
+        "client_tokens": {
+            "M": {
+                tenant: {"L": [{"N": str(count)} for count in counts]}
+                for tenant, counts in status.client_tokens.items()
+            }
+        },
     }
     if status.computed_at is not None:
         item["computed_at"] = {"S": status.computed_at.isoformat()}
@@ -238,8 +251,12 @@ def decode_status(item: Mapping[str, Mapping[str, Any]]) -> HourStatus:
             unpriced_lines=int(item.get("unpriced_lines", {"N": "0"})["N"]),
             uncounted_requests=int(item.get("uncounted_requests", {"N": "0"})["N"]),
             price_version=item.get("price_version", {"S": ""})["S"],
+            client_tokens={
+                tenant: (int(counts["L"][0]["N"]), int(counts["L"][1]["N"]))
+                for tenant, counts in item.get("client_tokens", {"M": {}})["M"].items()
+            },
         )
-    except (KeyError, TypeError, ValueError, ArithmeticError):
+    except (LookupError, TypeError, ValueError, ArithmeticError):
         raise TelemetryFault("not the status of an hour") from None
 
 

@@ -57,6 +57,7 @@ STATUS = HourStatus(
     unpriced_lines=1,
     uncounted_requests=2,
     price_version="2026-11-23",
+    client_tokens={"acme": (4_000_000_000, 12), "globex-health": (0, 0)},
 )
 
 
@@ -68,6 +69,7 @@ STATUS = HourStatus(
         replace(LINE, unit_price_usd=None, amount_usd=None),
         replace(LINE, endpoint_type=None, model_id=None, tenant_id="_platform", charge_class="service"),
         replace(LINE, amount_usd=Decimal("1E-12"), quantity=Decimal(0)),
+        replace(LINE, endpoint_type="sagemaker", charge_class="instance", tokens=0),
     ],
 )
 def test_a_line_survives_its_row(line: CostLine) -> None:
