@@ -1,0 +1,1 @@
+"""The billing API: costs of tenants and of the platform, over HTTP."""
