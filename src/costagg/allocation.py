@@ -1,13 +1,26 @@
 """An hour's usage and what ran in it to the lines of its bill: every dollar to somebody.
 
 The story of allocation: tokens of Bedrock at their price, instance hours of SageMaker shared among those who
-used them, the platform's own means. The sum of the lines is the total, to the smallest unit, always. Pure.
+used them, the platform's own means. The sum of the lines is the total, to the smallest unit, always. What
+is rounded, and how, is in `rounding`. Pure.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from costagg.bedrock import token_lines
+from costagg.pipeline import PipelineQuantities, pipeline_lines
+from costagg.sagemaker import instance_lines
+from costagg.usage import Endpoints, HourUsage
 from llmplatform.costs import CostLine
+from llmplatform.prices import PriceTable
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationRules:
+    """What allocation goes by that is neither usage nor a price."""
+
+    pipeline: PipelineQuantities = field(default_factory=PipelineQuantities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +28,7 @@ class HourCost:
     """The bill of an hour."""
 
     lines: tuple[CostLine, ...]
-    """Sorted by owner and key."""
+    """Sorted by owner and key; no two have both in common."""
 
     @property
     def total_usd(self) -> Decimal:
@@ -29,5 +42,42 @@ class HourCost:
 
     @property
     def uncounted_requests(self) -> int:
-        """Calls that may be billed and of which nobody knows how much was used."""
-        return sum(line.requests for line in self.lines if line.quantity is None)
+        """Calls that may be billed and of which nobody knows how much was used: so many at least.
+
+        A call that two lines leave open, of two token classes or of two instance types, counts once.
+        """
+        calls: dict[tuple[str | None, ...], int] = {}
+        for line in self.lines:
+            if line.quantity is None:
+                priced_by = line.endpoint_name or line.price_key
+                about = (line.tenant_id, line.layer, line.model_id, priced_by, line.service_tier)
+                calls[about] = max(calls.get(about, 0), line.requests)
+        return sum(calls.values())
+
+
+def allocate(
+    usage: HourUsage,
+    endpoints: Endpoints,
+    prices: PriceTable,
+    *,
+    region: str,
+    rules: AllocationRules,
+    metrics_requested: int = 0,
+) -> HourCost:
+    """The bill of an hour, the same for the same facts in whatever order they come.
+
+    `region` is the deployment's, where all calls are made. `metrics_requested` is how many metrics this run
+    asked GetMetricData for on the hour's account.
+    """
+    lines = (
+        *token_lines(usage, prices, region=region),
+        *instance_lines(usage, endpoints, prices, region=region),
+        *pipeline_lines(
+            usage,
+            prices,
+            region=region,
+            quantities=rules.pipeline,
+            metrics_requested=metrics_requested,
+        ),
+    )
+    return HourCost(tuple(sorted(lines, key=lambda line: (line.tenant_id, line.key))))
