@@ -1,0 +1,105 @@
+"""What the lines of a month add up to, by whatever the budgets and the figures ask for; in one pass. Pure.
+
+A sum is of the part that is known, as everywhere. Where there are lines and of none the amount is known, the
+sum is None; where there are no lines it is 0.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from costagg.hours import hour_of
+from llmplatform.costs import INFERENCE_LAYER, UNUSED, CostLine, Layer
+
+DAY: Final = timedelta(hours=24)
+
+_Key = TypeVar("_Key")
+Sums = dict[_Key, Decimal | None]
+"""By key what is known, None where nothing is."""
+
+NOTHING: Final = Decimal(0)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums of cost lines, as of a moment. Days and months are UTC's; amounts are US dollars."""
+
+    at: datetime
+    today: Sums[str] = field(default_factory=dict)
+    """By owner, both layers, `_unused` and `_platform` too."""
+    today_by_model: Sums[tuple[str, str]] = field(default_factory=dict)
+    """By model and endpoint type, of all that serves a model."""
+    month_to_date: Sums[str] = field(default_factory=dict)
+    """By owner, both layers."""
+    inference_by_hour: defaultdict[str, dict[datetime, Decimal]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """What owners spent on inference in each of the last 24 hours: what budgets are held against."""
+    today_by_layer: Sums[Layer] = field(default_factory=dict)
+    last_24_h_by_layer: Sums[Layer] = field(default_factory=dict)
+    """The running hour and the 24 before it."""
+    instances_today: Sums[str] = field(default_factory=dict)
+    """By endpoint name."""
+    unused_today: Sums[str] = field(default_factory=dict)
+    """By endpoint name, the part of its instances that nobody used."""
+    unpriced_today: Counter[str] = field(default_factory=Counter)
+    """Lines by price key whose quantity is known and whose price is not."""
+
+    @property
+    def unused_capacity_percent(self) -> dict[str, Decimal]:
+        """By endpoint, the part of today's instance cost that nobody used, where the cost is known."""
+        return {
+            endpoint: (self.unused_today.get(endpoint) or NOTHING) * 100 / cost
+            for endpoint, cost in self.instances_today.items()
+            if cost
+        }
+
+
+def first_day(now: datetime) -> date:
+    """The first day whose lines `totals` needs: the month's first, or the day before `now`."""
+    return min(now.astimezone(UTC).date().replace(day=1), (hour_of(now) - DAY).date())
+
+
+def totals(lines: Iterable[CostLine], now: datetime) -> Totals:
+    """The sums as of `now` of lines that are visible; lines before `first_day` add nothing."""
+    sums = Totals(now)
+    midnight = hour_of(now).replace(hour=0)
+    month = midnight.replace(day=1)
+    day_ago = hour_of(now) - DAY
+    for line in lines:
+        owner, hour, amount = line.tenant_id, line.hour, line.amount_usd
+        if hour >= month:
+            _add(sums.month_to_date, owner, amount)
+        if hour >= day_ago:
+            _add(sums.last_24_h_by_layer, line.layer, amount)
+            if amount is not None and line.layer == INFERENCE_LAYER:
+                spent = sums.inference_by_hour[owner]
+                spent[hour] = spent.get(hour, NOTHING) + amount
+        if hour >= midnight:
+            _add_today(sums, line)
+    return sums
+
+
+def _add_today(sums: Totals, line: CostLine) -> None:
+    amount = line.amount_usd
+    _add(sums.today, line.tenant_id, amount)
+    _add(sums.today_by_layer, line.layer, amount)
+    if line.model_id is not None and line.endpoint_type is not None:
+        _add(sums.today_by_model, (line.model_id, line.endpoint_type), amount)
+    if line.charge_class == "instance" and line.endpoint_name is not None:
+        _add(sums.instances_today, line.endpoint_name, amount)
+        if line.tenant_id == UNUSED:
+            _add(sums.unused_today, line.endpoint_name, amount)
+    if line.unit_price_usd is None and line.quantity:
+        sums.unpriced_today[line.price_key] += 1
+
+
+def _add(sums: Sums[_Key], key: _Key, amount: Decimal | None) -> None:
+    before = sums.get(key)
+    if before is None:
+        sums[key] = amount
+    elif amount is not None:
+        sums[key] = before + amount
