@@ -20,6 +20,6 @@ def roster(
     `configured` have a policy, whether it parses or not, `seen` sent requests as far as the metrics know.
     Requests of nobody (`_unknown`) reach no backend and cost nothing.
     """
-    computed = (owner for status in statuses for owner in status.tenants)
+    computed = (owner for status in statuses for owner in status.owners)
     named = {name for name in (*configured, *erased, *seen, *computed) if not name.startswith("_")}
     return tuple(sorted(named | {PLATFORM}))

@@ -6,7 +6,7 @@ nobody, `_platform` what the platform itself spends. Money is exact: the smalles
 what is unknown is None, never 0. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -125,10 +125,8 @@ class HourStatus:
     computed_at: datetime | None = None
     computed_from: ComputedFrom = "request-ledger"
     ledger_rows: int | None = None
-    tenants: tuple[str, ...] = ()
-    """Owners that have lines, `_unused` and `_platform` among them."""
-    total_usd: Decimal = Decimal(0)
-    """Of all lines, as far as it is known."""
+    amounts_usd: Mapping[str, Decimal | None] = field(default_factory=dict)
+    """By owner that has lines, `_unused` and `_platform` too, what is known of them; None where nothing is."""
     unpriced_lines: int = 0
     """Lines of which the quantity is known and the price is not."""
     uncounted_requests: int = 0
@@ -138,6 +136,16 @@ class HourStatus:
     """By tenant, prompt and output tokens of its own requests, as far as they are known."""
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        """Owners that have lines."""
+        return tuple(sorted(self.amounts_usd))
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Of all lines, as far as it is known."""
+        return sum((amount for amount in self.amounts_usd.values() if amount is not None), Decimal(0))
+
+    @property
     def closed(self) -> bool:
         """Whether it changes no more: closed, and no later run has begun."""
         return self.state == "closed" and self.claimed_run == self.run
@@ -145,6 +153,16 @@ class HourStatus:
     def shows(self, stored: StoredLine) -> bool:
         """Whether a line counts: written by the run that is whole, or by a later one that is at it."""
         return 0 < self.run <= stored.run
+
+
+def amounts_by_owner(lines: Iterable[CostLine]) -> dict[str, Decimal | None]:
+    """What is known of each owner's lines; None where nothing is."""
+    amounts: dict[str, Decimal | None] = {}
+    for line in lines:
+        before = amounts.setdefault(line.tenant_id, None)
+        if line.amount_usd is not None:
+            amounts[line.tenant_id] = line.amount_usd if before is None else before + line.amount_usd
+    return amounts
 
 
 def partition_key(tenant_id: str, day: date) -> str:
@@ -214,8 +232,12 @@ def encode_status(status: HourStatus) -> Item:
         "claimed_run": {"N": str(status.claimed_run)},
         "run": {"N": str(status.run)},
         "computed_from": {"S": status.computed_from},
-        "tenants": {"L": [{"S": tenant} for tenant in status.tenants]},
-        "total_usd": {"N": f"{status.total_usd:f}"},
+        "amounts_usd": {
+            "M": {
+                owner: {"NULL": True} if amount is None else {"N": f"{amount:f}"}
+                for owner, amount in status.amounts_usd.items()
+            }
+        },
         "unpriced_lines": {"N": str(status.unpriced_lines)},
         "uncounted_requests": {"N": str(status.uncounted_requests)},
         "price_version": {"S": status.price_version},
@@ -246,8 +268,10 @@ def decode_status(item: Mapping[str, Mapping[str, Any]]) -> HourStatus:
             computed_at=None if computed_at is None else datetime.fromisoformat(computed_at["S"]),
             computed_from=cast("ComputedFrom", item.get("computed_from", {"S": "request-ledger"})["S"]),
             ledger_rows=None if ledger_rows is None else int(ledger_rows["N"]),
-            tenants=tuple(one["S"] for one in item.get("tenants", {"L": ()})["L"]),
-            total_usd=Decimal(item.get("total_usd", {"N": "0"})["N"]),
+            amounts_usd={
+                owner: Decimal(amount["N"]) if "N" in amount else None
+                for owner, amount in item.get("amounts_usd", {"M": {}})["M"].items()
+            },
             unpriced_lines=int(item.get("unpriced_lines", {"N": "0"})["N"]),
             uncounted_requests=int(item.get("uncounted_requests", {"N": "0"})["N"]),
             price_version=item.get("price_version", {"S": ""})["S"],

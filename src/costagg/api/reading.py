@@ -65,7 +65,7 @@ class Costs:
         started_ns = self._clock.monotonic_ns()
         async with self._turn():
             statuses = await self._reader.statuses(query.first, query.last)
-            owners = sorted({owner for status in statuses.values() for owner in status.tenants})
+            owners = sorted({owner for status in statuses.values() for owner in status.owners})
             left = [owner for owner in owners if (owner, AFTER_OWNER) > after]
             found: list[Row] = []
             full_at: Position | None = None

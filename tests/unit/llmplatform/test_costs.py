@@ -52,8 +52,7 @@ STATUS = HourStatus(
     computed_at=datetime(2026, 11, 24, 3, 5, tzinfo=UTC),
     computed_from="cloudwatch-metrics",
     ledger_rows=83_000,
-    tenants=("_unused", "acme"),
-    total_usd=Decimal("12.000000000001"),
+    amounts_usd={"_unused": Decimal(2), "acme": Decimal("10.000000000001"), "globex-health": None},
     unpriced_lines=1,
     uncounted_requests=2,
     price_version="2026-11-23",
@@ -95,6 +94,11 @@ def test_a_separator_inside_a_key_is_refused() -> None:
 
 def test_a_status_survives_its_row() -> None:
     assert decode_status(encode_status(STATUS)) == STATUS
+
+
+def test_a_status_tells_owners_and_the_total() -> None:
+    assert STATUS.owners == ("_unused", "acme", "globex-health")
+    assert STATUS.total_usd == Decimal("12.000000000001")
 
 
 def test_an_hour_that_was_only_claimed_is_open_and_shows_nothing() -> None:
