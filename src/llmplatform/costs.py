@@ -126,7 +126,7 @@ class HourStatus:
     computed_from: ComputedFrom = "request-ledger"
     ledger_rows: int | None = None
     amounts_usd: Mapping[str, Decimal | None] = field(default_factory=dict)
-    """By owner that has lines, `_unused` and `_platform` too, what is known of them; None where nothing is."""
+    """By owner that has lines, also `_unused` and `_platform`, what is known; None where nothing is."""
     unpriced_lines: int = 0
     """Lines of which the quantity is known and the price is not."""
     uncounted_requests: int = 0
