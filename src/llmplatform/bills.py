@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
+from functools import lru_cache, partial
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from llmplatform.costs import ChargeClass, ComputedFrom, CostLine, HourStatus, Layer
@@ -19,6 +21,7 @@ Completeness = Literal["open", "closed", "unpriced"]
 """`unpriced`: the quantity or the price is not known; `open`: the amount may yet change; else `closed`."""
 
 _HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
 _EXACT: Final = Context(prec=100)
 """Wider than any sum of DynamoDB's 38 digits: nothing is rounded here."""
 
@@ -51,6 +54,8 @@ class BillRow:
     """None as soon as quantity or price is."""
     requests: int
     completeness: Completeness
+    tokens: int | None = None
+    """Behind an instance's hours, as far as they are known."""
 
 
 def bill_rows(
@@ -61,11 +66,15 @@ def bill_rows(
     A period is closed when each of its hours is: one that has not ended, and one with an hour that was never
     computed, are open. So `statuses` has to cover whole periods.
     """
-    grouped: dict[_Alike, _Sum] = {}
+    grouped: dict[tuple[Any, ...], _Sum] = {}
+    period = lru_cache(partial(period_of, granularity=granularity))
     for line in lines:
-        grouped.setdefault(_alike(line, granularity), _Sum()).add(line)
-    closed = {period: is_closed(period, statuses) for period in {alike.period for alike in grouped}}
-    rows = (added.row(alike, closed=closed[alike.period]) for alike, added in grouped.items())
+        about = _ABOUT(line)
+        # What is not known is a row of its own, so that no sum hides it.
+        alike = (period(line.hour), about, line.quantity is None, line.amount_usd is None)
+        grouped.setdefault(alike, _Sum()).add(line)
+    closed = {period: is_closed(period, statuses) for period in {alike[0] for alike in grouped}}
+    rows = (_row(alike, added, closed=closed[alike[0]]) for alike, added in grouped.items())
     return tuple(sorted(rows, key=_order))
 
 
@@ -80,50 +89,38 @@ def is_closed(period: str, statuses: Mapping[datetime, HourStatus]) -> bool:
 
 
 def hours_of(period: str) -> Iterator[datetime]:
-    """The hours of a period, by its name. Raises ValueError when it names none."""
-    hour = period_start(period)
-    while period.startswith(f"{hour:%Y-%m-%dT%H}"[: len(period)]):
+    """The hours of a period, by its name."""
+    hour, end = period_start(period), period_end(period)
+    while hour < end:
         yield hour
         hour += _HOUR
 
 
 def period_start(period: str) -> datetime:
-    """When a period begins, by its name. Raises ValueError when it names none."""
+    """When a period begins, by its name."""
     return datetime.fromisoformat(f"{period}{_REST_OF_START[len(period)]}")
 
 
-def total_usd(rows: Iterable[BillRow]) -> Decimal:
-    """What is known of the rows' amounts, added up exactly."""
+def period_end(period: str) -> datetime:
+    """When a period is over: the start of the next."""
+    start = period_start(period)
+    if len(period) == _MONTH:
+        return (start + timedelta(days=_MORE_THAN_A_MONTH)).replace(day=1)
+    return start + (_HOUR if len(period) == _AN_HOUR else _DAY)
+
+
+def exact_sum(known: Iterable[Decimal | None]) -> Decimal:
+    """What is known, added up without rounding."""
     total = Decimal(0)
-    for row in rows:
-        if row.amount_usd is not None:
-            total = _EXACT.add(total, row.amount_usd)
+    for one in known:
+        if one is not None:
+            total = _EXACT.add(total, one)
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _Alike:
-    """What lines of one row have in common. A row is either known in full or not at all."""
-
-    period: str
-    tenant_id: str
-    layer: Layer
-    service: str
-    endpoint_type: str | None
-    model_id: str | None
-    endpoint_name: str | None
-    price_key: str
-    region: str
-    service_tier: str
-    charge_class: ChargeClass
-    unit: str
-    unit_price_usd: Decimal | None
-    usage_source: str
-    computed_from: ComputedFrom
-    allocation_method: str
-    price_version: str
-    counted: bool
-    priced: bool
+def total_usd(rows: Iterable[BillRow]) -> Decimal:
+    """What is known of the rows' amounts, added up."""
+    return exact_sum(row.amount_usd for row in rows)
 
 
 @dataclass(slots=True)
@@ -133,6 +130,7 @@ class _Sum:
     quantity: Decimal = Decimal(0)
     amount_usd: Decimal = Decimal(0)
     requests: int = 0
+    tokens: int | None = None
 
     def add(self, line: CostLine) -> None:
         if line.quantity is not None:
@@ -140,25 +138,21 @@ class _Sum:
         if line.amount_usd is not None:
             self.amount_usd = _EXACT.add(self.amount_usd, line.amount_usd)
         self.requests += line.requests
-
-    def row(self, alike: _Alike, *, closed: bool) -> BillRow:
-        known: Completeness = "closed" if closed else "open"
-        return BillRow(
-            **{name: getattr(alike, name) for name in _SHARED},
-            quantity=self.quantity if alike.counted else None,
-            amount_usd=self.amount_usd if alike.priced else None,
-            requests=self.requests,
-            completeness=known if alike.priced else "unpriced",
-        )
+        if line.tokens is not None:
+            self.tokens = line.tokens + (self.tokens or 0)
 
 
-def _alike(line: CostLine, granularity: Granularity) -> _Alike:
-    return _Alike(
-        period=period_of(line.hour, granularity),
-        **{name: getattr(line, name) for name in _OF_LINE},
-        counted=line.quantity is not None,
-        priced=line.amount_usd is not None,
+def _row(alike: tuple[Any, ...], added: _Sum, *, closed: bool) -> BillRow:
+    period, about, uncounted, unpriced = alike
+    known: Completeness = "closed" if closed else "open"
+    figures = (
+        None if uncounted else added.quantity,
+        None if unpriced else added.amount_usd,
+        added.requests,
+        "unpriced" if unpriced else known,
+        added.tokens,
     )
+    return BillRow(*(period, *about, *figures))
 
 
 def _order(row: BillRow) -> tuple[Any, ...]:
@@ -166,12 +160,13 @@ def _order(row: BillRow) -> tuple[Any, ...]:
     return tuple((value is not None, value) if value is not None else (False,) for value in astuple(row))
 
 
-_SHARED: Final = tuple(field.name for field in fields(_Alike) if field.name not in {"counted", "priced"})
-_OF_LINE: Final = tuple(name for name in _SHARED if name != "period")
+_NOT_OF_LINE: Final = {"period", "quantity", "amount_usd", "requests", "completeness", "tokens"}
+_ABOUT: Final = attrgetter(*(field.name for field in fields(BillRow) if field.name not in _NOT_OF_LINE))
+"""What a line is about, in the order of a row's fields."""
 _FORMATS: Final[Mapping[Granularity, str]] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
-_REST_OF_START: Final = {
-    len("2026-11-23T20"): ":00+00:00",
-    len("2026-11-23"): "T00:00+00:00",
-    len("2026-11"): "-01T00:00+00:00",
-}
+_AN_HOUR: Final = len("2026-11-23T20")
+_A_DAY: Final = len("2026-11-23")
+_MONTH: Final = len("2026-11")
+_REST_OF_START: Final = {_AN_HOUR: ":00+00:00", _A_DAY: "T00:00+00:00", _MONTH: "-01T00:00+00:00"}
 """What a period's name lacks to be its start, by how long the name is."""
+_MORE_THAN_A_MONTH: Final = 31

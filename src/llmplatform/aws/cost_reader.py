@@ -89,7 +89,7 @@ class CostReader:
         reads = 0
         while True:
             before = _of_day(statuses, day)
-            owners = {owner for status in before.values() for owner in status.tenants}
+            owners = {owner for status in before.values() for owner in status.owners}
             wanted = sorted(owners if only is None else owners.intersection(only))
             stored = await asyncio.gather(*(self._stored(owner, day) for owner in wanted))
             after = await self._statuses_of(day)
