@@ -14,6 +14,7 @@ from costagg.pipeline import (
 )
 from costagg.usage import Calls, HourUsage
 from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, CostLine
+from llmplatform.metrics import METRICS
 from llmplatform.prices import load_prices
 
 WRITE_PRICE = service_price("AmazonDynamoDB", "WriteRequestUnits", "0.000000625")
@@ -75,6 +76,13 @@ def test_metrics_are_counted_by_the_dimensions_that_were_seen() -> None:
     three = metric_series(bedrock, 100)
     assert metric_series(usage(), 100) == 0
     assert 0 < one < two < three < 3 * one
+
+
+def test_a_call_without_an_endpoint_has_no_series_by_endpoint() -> None:
+    without = metric_series(usage(calls={call(): Calls(1)}), 100)
+    with_one = metric_series(usage(calls={call(endpoint_name="llama"): Calls(1)}), 100)
+    by_endpoint = [metric for metric in METRICS.values() if ("endpoint_name",) in metric.dimension_sets]
+    assert with_one - without == len(by_endpoint) > 0
 
 
 def test_scores_are_series_of_judged_tenants_alone_and_bounded() -> None:
