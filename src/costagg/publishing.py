@@ -57,9 +57,9 @@ class Figures:
     unpriced_lines: Mapping[str, int] | None = None
     """Today's, by price key; empty says that there are none."""
     uncounted_requests: int | None = None
-    ledger_difference_percent: Mapping[str, Decimal | None] = field(default_factory=dict)
+    ledger_difference_percent: Mapping[str, float] = field(default_factory=dict)
     """By tenant."""
-    unused_capacity_percent: Mapping[str, Decimal | None] = field(default_factory=dict)
+    unused_capacity_percent: Mapping[str, Decimal] = field(default_factory=dict)
     """By endpoint name."""
     observability_share_percent: Decimal | None = None
     observability_budget_used_percent: Decimal | None = None

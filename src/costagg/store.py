@@ -10,7 +10,7 @@ none, also of a run that died. Readers are in `llmplatform.aws.cost_reader`.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -39,7 +39,7 @@ FIRST_PAUSE_S: Final = 0.1
 
 _KEY: Final = TENANT_COST.partition_key.name
 _SORT: Final = TENANT_COST.sort_key.name
-_OWNERS: Final = "owners"
+_OWNERS: Final = "owners_written"
 """On the status row: whoever any run may have written lines of. It only grows."""
 
 _REFUSED_FOR_GOOD: Final = frozenset(
@@ -131,7 +131,7 @@ class CostStore:
         """
         published = replace(status, hour=claim.hour, claimed_run=claim.run, run=claim.run)
         values = {name: value for name, value in encode_status(published).items() if name not in _STATUS_KEY}
-        unknown = [name for name in _OPTIONAL if name not in values]
+        unknown = [one.name for one in fields(HourStatus) if one.name not in values]
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         if unknown:
             update += " REMOVE " + ", ".join(f"#{name}" for name in unknown)
@@ -167,7 +167,8 @@ class CostStore:
             nonlocal removed
             partition = {"S": partition_key(owner, hour.date())}
             async for sort in self._older(partition, hour, run):
-                removed += await self._delete({_KEY: partition, _SORT: sort}, run)
+                gone = await self._delete({_KEY: partition, _SORT: sort}, run)
+                removed += gone  # not in one with the wait: others count meanwhile
 
         await _each(owners, sweep_owner)
         return removed
@@ -287,5 +288,3 @@ def _number(value: int) -> dict[str, str]:
 
 
 _STATUS_KEY: Final = frozenset({_KEY, _SORT})
-_OPTIONAL: Final = ("computed_at", "ledger_rows")
-"""What a status row has only where it is known."""

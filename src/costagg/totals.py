@@ -1,18 +1,18 @@
-"""What the lines of a month add up to, by whatever the budgets and the figures ask for; in one pass. Pure.
+"""What cost lines add up to, by whatever the budgets and the figures ask for; in one pass. Pure.
 
 A sum is of the part that is known, as everywhere. Where there are lines and of none the amount is known, the
 sum is None; where there are no lines it is 0.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
 from costagg.hours import hour_of
-from llmplatform.costs import INFERENCE_LAYER, UNUSED, CostLine, Layer
+from llmplatform.costs import INFERENCE_LAYER, UNUSED, CostLine, HourStatus, Layer
 
 DAY: Final = timedelta(hours=24)
 
@@ -32,8 +32,6 @@ class Totals:
     """By owner, both layers, `_unused` and `_platform` too."""
     today_by_model: Sums[tuple[str, str]] = field(default_factory=dict)
     """By model and endpoint type, of all that serves a model."""
-    month_to_date: Sums[str] = field(default_factory=dict)
-    """By owner, both layers."""
     inference_by_hour: defaultdict[str, dict[datetime, Decimal]] = field(
         default_factory=lambda: defaultdict(dict)
     )
@@ -59,27 +57,35 @@ class Totals:
 
 
 def first_day(now: datetime) -> date:
-    """The first day whose lines `totals` needs: the month's first, or the day before `now`."""
-    return min(now.astimezone(UTC).date().replace(day=1), (hour_of(now) - DAY).date())
+    """The first day whose lines `totals` needs."""
+    return (hour_of(now) - DAY).date()
 
 
 def totals(lines: Iterable[CostLine], now: datetime) -> Totals:
     """The sums as of `now` of lines that are visible; lines before `first_day` add nothing."""
     sums = Totals(now)
     midnight = hour_of(now).replace(hour=0)
-    month = midnight.replace(day=1)
     day_ago = hour_of(now) - DAY
     for line in lines:
-        owner, hour, amount = line.tenant_id, line.hour, line.amount_usd
-        if hour >= month:
-            _add(sums.month_to_date, owner, amount)
+        hour, amount = line.hour, line.amount_usd
         if hour >= day_ago:
             _add(sums.last_24_h_by_layer, line.layer, amount)
             if amount is not None and line.layer == INFERENCE_LAYER:
-                spent = sums.inference_by_hour[owner]
+                spent = sums.inference_by_hour[line.tenant_id]
                 spent[hour] = spent.get(hour, NOTHING) + amount
         if hour >= midnight:
             _add_today(sums, line)
+    return sums
+
+
+def month_to_date(statuses: Mapping[datetime, HourStatus], now: datetime) -> Sums[str]:
+    """By owner, both layers, since the month's first day: what the hours' statuses tell."""
+    month = hour_of(now).replace(day=1, hour=0)
+    sums: Sums[str] = {}
+    for hour, status in statuses.items():
+        if hour >= month:
+            for owner, amount in status.amounts_usd.items():
+                _add(sums, owner, amount)
     return sums
 
 

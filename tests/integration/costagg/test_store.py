@@ -23,6 +23,7 @@ from llmplatform.costs import (
     CostLine,
     HourStatus,
     StoredLine,
+    amounts_by_owner,
     decode_line,
     decode_status,
     partition_key,
@@ -70,8 +71,7 @@ def status_of(lines: Sequence[CostLine], hour: datetime = HOUR) -> HourStatus:
         run=0,
         computed_at=hour + timedelta(hours=7),
         ledger_rows=len(lines),
-        tenants=tuple(sorted({line.tenant_id for line in lines})),
-        total_usd=sum((line.amount_usd or Decimal(0) for line in lines), Decimal(0)),
+        amounts_usd=amounts_by_owner(lines),
         price_version="2026-11-23",
     )
 
@@ -138,22 +138,27 @@ class Table:
         return decode_status(await self.item(hour))
 
     async def stored(self, hour: datetime = HOUR, owners: Iterable[str] = OWNERS) -> list[StoredLine]:
-        found = []
-        for owner in owners:
-            answer = await DynamoDb(self.http).call(
-                "Query",
-                {
-                    "TableName": self.name,
-                    "KeyConditionExpression": "tenant_date = :key AND begins_with(line, :hour)",
-                    "ExpressionAttributeValues": {
-                        ":key": {"S": partition_key(owner, hour.date())},
-                        ":hour": {"S": f"{hour:%H}#"},
+        query = {
+            "TableName": self.name,
+            "KeyConditionExpression": "tenant_date = :key AND begins_with(line, :hour)",
+            "ConsistentRead": True,
+        }
+        answers = await asyncio.gather(
+            *(
+                DynamoDb(self.http).call(
+                    "Query",
+                    query
+                    | {
+                        "ExpressionAttributeValues": {
+                            ":key": {"S": partition_key(owner, hour.date())},
+                            ":hour": {"S": f"{hour:%H}#"},
+                        }
                     },
-                    "ConsistentRead": True,
-                },
+                )
+                for owner in owners
             )
-            found += [decode_line(item) for item in answer["Items"]]
-        return found
+        )
+        return [decode_line(item) for answer in answers for item in answer["Items"]]
 
     async def visible(self, hour: datetime = HOUR) -> set[CostLine]:
         status = await self.status(hour)
@@ -223,10 +228,18 @@ async def test_lines_that_hold_no_longer_are_gone(table: Table) -> None:
     assert {stored.line for stored in await table.stored()} == set(AFTER)
 
 
+async def test_a_sweep_tells_how_many_lines_it_removed(table: Table) -> None:
+    store = table.store()
+    await run(store, [line(f"tenant-{number}", f"m{at}", "1") for number in range(40) for at in range(2)])
+    assert await store.publish(await store.claim(HOUR), status_of([]))
+    assert await store.sweep(HOUR) == 80
+    assert await store.sweep(HOUR) == 0
+
+
 async def test_an_hour_without_lines_is_known_to_have_none(table: Table) -> None:
     await run(table.store(), BEFORE)
     await run(table.store(), [])
-    assert (await table.status()).tenants == ()
+    assert (await table.status()).owners == ()
     assert await table.stored() == []
 
 

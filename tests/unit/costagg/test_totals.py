@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from costagg.totals import Totals, first_day, totals
-from llmplatform.costs import CostLine
+from costagg.totals import Totals, first_day, month_to_date, totals
+from llmplatform.costs import CostLine, HourStatus
 
 NOW = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
 RUNNING = datetime(2026, 11, 23, 20, tzinfo=UTC)
@@ -50,21 +50,18 @@ def instance(tenant_id: str, usd: str | None, endpoint_name: str = "llama") -> C
     )
 
 
-def test_an_owner_s_day_and_month_are_of_both_layers() -> None:
+def test_an_owner_s_day_is_of_both_layers() -> None:
     sums = totals(
         [
             line(usd="1"),
             line(usd="0.5", layer="observability-layer"),
             line(hour=RUNNING.replace(hour=0), usd="0.25"),
             line(hour=RUNNING.replace(hour=0) - HOUR, usd="10"),
-            line(hour=RUNNING.replace(day=1, hour=0), usd="100"),
-            line(hour=RUNNING.replace(day=1, hour=0) - HOUR, usd="1000"),
             line("_platform", usd="7", model_id=None, endpoint_type=None, layer="observability-layer"),
         ],
         NOW,
     )
     assert sums.today == {"acme": Decimal("1.75"), "_platform": Decimal(7)}
-    assert sums.month_to_date == {"acme": Decimal("111.75"), "_platform": Decimal(7)}
     assert sums.today_by_model == {("haiku", "bedrock"): Decimal("1.75")}
 
 
@@ -139,14 +136,28 @@ def test_unpriced_lines_are_counted_by_price_key() -> None:
 @pytest.mark.parametrize(
     ("now", "first"),
     [
-        (NOW, date(2026, 11, 1)),
-        (datetime(2026, 11, 1, 0, 0, tzinfo=UTC), date(2026, 10, 31)),
-        (datetime(2026, 11, 2, 0, 30, tzinfo=UTC), date(2026, 11, 1)),
+        (NOW, date(2026, 11, 22)),
         (datetime(2026, 1, 1, 23, 59, tzinfo=UTC), date(2025, 12, 31)),
     ],
 )
-def test_the_first_day_covers_the_month_and_the_last_24_hours(now: datetime, first: date) -> None:
+def test_the_first_day_covers_the_last_24_hours(now: datetime, first: date) -> None:
     assert first_day(now) == first
+
+
+def test_the_month_to_date_is_what_its_hours_tell() -> None:
+    first = RUNNING.replace(day=1, hour=0)
+    hours: dict[datetime, dict[str, Decimal | None]] = {
+        first - HOUR: {"acme": Decimal(1_000)},
+        first: {"acme": Decimal(100), "globex": None},
+        RUNNING - HOUR: {"acme": None, "_unused": Decimal(5)},
+        RUNNING: {"acme": Decimal("0.5")},
+    }
+    statuses = {
+        hour: HourStatus(hour, "open", claimed_run=1, run=1, amounts_usd=amounts)
+        for hour, amounts in hours.items()
+    }
+    assert month_to_date(statuses, NOW) == {"acme": Decimal("100.5"), "globex": None, "_unused": Decimal(5)}
+    assert month_to_date({}, NOW) == {}
 
 
 def test_no_lines_are_no_sums() -> None:
