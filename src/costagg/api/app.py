@@ -61,7 +61,7 @@ def _add_costs(app: FastAPI, callers: Callers, costs: Costs) -> None:
         _observed(request).caller = str(caller)
         return caller
 
-    @app.get("/v1/tenants/{tenant_id}/costs", **openapi.TENANT_COSTS)
+    @app.get(openapi.TENANT_COSTS)
     async def tenant_costs(request: Request, tenant_id: str) -> Response:
         caller = await authenticated(request)
         caller.check_sees(tenant_id)
@@ -77,20 +77,20 @@ def _add_costs(app: FastAPI, callers: Callers, costs: Costs) -> None:
         about = {"tenant_id": tenant_id, "group_by": asked.group_by}
         return _answer(request, page, asked, about, digest)
 
-    @app.get("/v1/costs", **openapi.ALL_COSTS)
+    @app.get(openapi.ALL_COSTS)
     async def all_costs(request: Request) -> Response:
         (await authenticated(request)).check_sees_all()
         asked = parameters(CostParameters, request.query_params.multi_items())
-        digest = digest_of("/v1/costs", asked)
+        digest = digest_of(openapi.ALL_COSTS, asked)
         after = decode_cursor(digest, asked.cursor)
         page = await costs.of_all(CostQuery.of(asked), after=after, limit=asked.limit)
         return _answer(request, page, asked, {"group_by": asked.group_by}, digest)
 
-    @app.get("/v1/hours", **openapi.HOURS)
+    @app.get(openapi.HOURS)
     async def hours(request: Request) -> Response:
         (await authenticated(request)).check_sees_all()
         asked = parameters(HoursParameters, request.query_params.multi_items())
-        digest = digest_of("/v1/hours", asked)
+        digest = digest_of(openapi.HOURS, asked)
         page = await costs.of_hours(asked, after=decode_cursor(digest, asked.cursor))
         return _answer(request, page, asked, {}, digest)
 

@@ -1,6 +1,6 @@
 """The OpenAPI document: what the routes take and answer, with an example of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -11,6 +11,10 @@ from costagg.api.page import Page
 from costagg.api.query import CostParameters, HoursParameters
 from costagg.api.replying import csv_body
 from costagg.api.table import DIMENSIONS, HOURS_COLUMNS, NUMBERS, Row, cost_columns
+
+TENANT_COSTS: Final = "/v1/tenants/{tenant_id}/costs"
+ALL_COSTS: Final = "/v1/costs"
+HOURS: Final = "/v1/hours"
 
 DESCRIPTION: Final = """
 What was spent on models: by tenant, hour, day or month, to the line of the bill.
@@ -133,18 +137,17 @@ def _parameters(model: type[HoursParameters]) -> list[dict[str, Any]]:
     return listed
 
 
-def _route(
+def _operation(
     summary: str,
     *,
     model: type[HoursParameters],
     columns: tuple[str, ...],
-    row: Mapping[str, Any],
     schema: Mapping[str, Any],
     example: Mapping[str, Any],
     problems: tuple[int, ...],
+    path: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What FastAPI takes beside a route's path."""
-    as_csv = csv_body(Page(columns, [Row((), row)], None)).decode()
+    as_csv = csv_body(Page(columns, [Row((), row) for row in example["rows"]], None)).decode()
     headers = {
         "ETag": {"schema": {"type": "string"}, "example": '"Yl8xJ2mQ0b7bqk1n5c3y9uZt"'},
         "Link": {
@@ -153,83 +156,82 @@ def _route(
             "example": f'<?from=2026-11-23&to=2026-11-24&cursor={examples.CURSOR}>; rel="next"',
         },
     }
+    answered = {
+        "description": "A page",
+        "headers": headers,
+        "content": {
+            "application/json": {"schema": schema, "example": example},
+            "text/csv": {"schema": {"type": "string"}, "example": as_csv},
+        },
+    }
     return {
         "summary": summary,
         "tags": ["costs"],
+        "security": [{"key": []}],
+        "parameters": [*path, *_parameters(model), _IF_NONE_MATCH],
         "responses": {
-            200: {
-                "description": "A page",
-                "headers": headers,
-                "content": {
-                    "application/json": {"schema": schema, "example": example},
-                    "text/csv": {"schema": {"type": "string"}, "example": as_csv},
-                },
-            },
-            304: {"description": "As the ETag of `If-None-Match` has it"},
-            **{status: _problem_response(status) for status in problems},
+            "200": answered,
+            "304": {"description": "Nothing changed since the answer whose ETag `If-None-Match` has"},
+            **{str(status): _problem_response(status) for status in problems},
         },
-        "openapi_extra": {"parameters": [*_parameters(model), *_HEADERS]},
     }
 
 
-_HEADERS: Final = (
-    {
-        "name": "Accept",
-        "in": "header",
-        "schema": {"type": "string", "enum": ["application/json", "text/csv"]},
-    },
-    {
-        "name": "If-None-Match",
-        "in": "header",
-        "schema": {"type": "string"},
-        "description": "The ETag of the answer that the client has.",
-    },
-)
-_ALL_COLUMNS: Final = cost_columns(DIMENSIONS)
-
-TENANT_COSTS: Final = _route(
-    "Costs of a tenant",
-    model=CostParameters,
-    columns=_ALL_COLUMNS,
-    row=examples.COST_ROW,
-    schema=_page_schema(_ALL_COLUMNS, {"tenant_id": {"type": "string"}, **_GROUPS}, required=False),
-    example=examples.TENANT_COSTS,
-    problems=(400, 401, 404, 503),
-)
-ALL_COSTS: Final = _route(
-    "Costs of all tenants, of what was used by none (`_unused`) and of the platform itself (`_platform`)",
-    model=CostParameters,
-    columns=_ALL_COLUMNS,
-    row=examples.COST_ROW,
-    schema=_page_schema(_ALL_COLUMNS, _GROUPS, required=False),
-    example=examples.ALL_COSTS,
-    problems=(400, 401, 403, 503),
-)
-HOURS: Final = _route(
-    "How far hours, days or months are: closed is final",
-    model=HoursParameters,
-    columns=HOURS_COLUMNS,
-    row=examples.HOURS_ROW,
-    schema=_page_schema(HOURS_COLUMNS, {}, required=True),
-    example=examples.HOURS,
-    problems=(400, 401, 403, 503),
-)
+_IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "The ETag of the answer that the client has.",
+}
+_TENANT_ID: Final = {
+    "name": "tenant_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^([a-z0-9-]{1,48}|_unused|_platform)$"},
+    "description": "For a tenant's key its own; `_unused` and `_platform` are for the roles.",
+    "example": "acme",
+}
+_COLUMNS: Final = cost_columns(DIMENSIONS)
+_OPERATIONS: Final[Mapping[str, dict[str, Any]]] = {
+    TENANT_COSTS: _operation(
+        "Costs of a tenant",
+        model=CostParameters,
+        columns=_COLUMNS,
+        schema=_page_schema(_COLUMNS, {"tenant_id": {"type": "string"}, **_GROUPS}, required=False),
+        example=examples.TENANT_COSTS,
+        problems=(400, 401, 404, 503),
+        path=[_TENANT_ID],
+    ),
+    ALL_COSTS: _operation(
+        "Costs of all tenants, of what was used by none (`_unused`) and of the platform itself (`_platform`)",
+        model=CostParameters,
+        columns=_COLUMNS,
+        schema=_page_schema(_COLUMNS, _GROUPS, required=False),
+        example=examples.ALL_COSTS,
+        problems=(400, 401, 403, 503),
+    ),
+    HOURS: _operation(
+        "How far hours, days or months are: closed is final",
+        model=HoursParameters,
+        columns=HOURS_COLUMNS,
+        schema=_page_schema(HOURS_COLUMNS, {}, required=True),
+        example=examples.HOURS,
+        problems=(400, 401, 403, 503),
+    ),
+}
 
 
 def document(app: FastAPI) -> None:
-    """Make `app` describe what it really answers, as FastAPI documents that this is done."""
+    """Make `app` describe what it really answers, as FastAPI documents that this is done.
+
+    Operations are written here whole: FastAPI's own document has no null in its examples.
+    """
     generate = app.openapi
 
     def openapi() -> Mapping[str, Any]:
         described = generate()
-        components = described.setdefault("components", {})
-        for unused in ("HTTPValidationError", "ValidationError"):
-            components.get("schemas", {}).pop(unused, None)
-        for path, methods in described["paths"].items():
-            methods["get"]["responses"].pop("422", None)
-            if path.startswith("/v1/"):
-                methods["get"]["security"] = [{"key": []}]
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        described["paths"] |= {path: {"get": operation} for path, operation in _OPERATIONS.items()}
+        described["components"] = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}}
         return described
 
     app.openapi = openapi  # type: ignore[assignment,method-assign]
