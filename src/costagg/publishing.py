@@ -113,7 +113,7 @@ def _cost_readings(figures: Figures) -> Iterable[_Line]:
         },
     )
     for price_key, lines in sorted((unpriced or {}).items()):
-        yield COST, {"price_key": price_key}, {UNPRICED_USAGE: lines or None}
+        yield COST, {"price_key": price_key}, {UNPRICED_USAGE: lines}
     for endpoint_name, percent in sorted(figures.unused_capacity_percent.items()):
         yield COST, {"endpoint_name": endpoint_name}, {UNUSED_CAPACITY_PERCENT: percent}
 
