@@ -143,6 +143,8 @@ def _added(rows: Sequence[BillRow], columns: Sequence[str]) -> dict[str, str | i
     if len(rows) > 1:
         values["quantity"] = _shown(_sum(row.quantity for row in rows))
         values["amount_usd"] = _shown(_sum(row.amount_usd for row in rows))
+        if any(row.completeness == "open" for row in rows):
+            values["completeness"] = "open"
         if "requests" in values:
             values["requests"] = sum(row.requests for row in rows)
     return values

@@ -136,3 +136,24 @@ def test_a_broken_document_is_named_and_not_quoted(document: str, says: str) -> 
 
 def test_the_tenant_of_a_key_passes_the_check_for_ids() -> None:
     assert ids.tenant_id(apikeys.tenant_of(GOOD) or "") == ACME
+
+
+@given(st.sampled_from(apikeys.ROLES), random32)
+def test_a_key_of_a_role_is_no_tenants_and_names_its_role(role: apikeys.Role, random: bytes) -> None:
+    key = apikeys.mint_role_key(role, random)
+    assert apikeys.role_of(key) == role
+    assert apikeys.tenant_of(key) is None
+    assert key.removeprefix(f"llmp-{role}_").isalnum()
+
+
+@given(tenant_ids | st.sampled_from(apikeys.ROLES).map(TenantId), random32)
+def test_no_tenant_has_a_name_that_makes_its_key_a_roles(tenant: TenantId, random: bytes) -> None:
+    assert apikeys.role_of(apikeys.mint(tenant, random)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "llmp-billing_", "llmp-admin_" + "0" * 43, "llmp-billing_" + "0" * 42, "LLMP-billing_" + "0" * 43],
+)
+def test_what_is_not_written_like_a_roles_key_names_no_role(text: str) -> None:
+    assert apikeys.role_of(text) is None
