@@ -45,7 +45,7 @@ lock: ## Resolve the dependencies again
 
 .PHONY: env env-dev
 env: $(VENV)/.sandbox $(VENV)/.emulator ## Make the environment for `make up`
-env-dev: env $(VENV)/.dev $(VENV)/.kinesis-local ## Make the environment for tests and checks
+env-dev: env $(VENV)/.dev $(VENV)/.kinesis-local $(VENV)/.focus ## Make the environment for tests and checks
 
 $(UV): requirements/uv.txt
 	@echo "environment: creating $(VENV) with $$($(PYTHON) --version)"
@@ -81,4 +81,11 @@ $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
 $(VENV)/.kinesis-local: $(VENV)/.dev scripts/fetch-kinesis-local
 	@echo "environment: fetching kinesis-local, for the tests that split and merge shards"
 	@scripts/fetch-kinesis-local
+	@touch $@
+
+$(VENV)/.focus: $(VENV)/.dev requirements/focus.txt requirements/focus-validator.txt scripts/install-focus-validator
+	@echo "environment: installing the FOCUS validator into an environment of its own (about 65 MB to download)"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/focus
+	@VIRTUAL_ENV=$(VENV)/focus $(UV) pip install --require-hashes --requirement requirements/focus.txt $(BRIEFLY)
+	@scripts/install-focus-validator
 	@touch $@
