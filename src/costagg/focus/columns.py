@@ -1,9 +1,8 @@
-"""The columns of an export, in order: those of FOCUS 1.3 that apply to us, then ours, prefixed `x_`.
+"""The columns of an export, in order: all of FOCUS 1.3's, then ours, prefixed `x_`.
 
-Source: FOCUS 1.3, Cost and Usage, https://focus.finops.org/focus-specification/v1-3/. Left out are the
-conditional columns of what the platform has no part in: capacity reservations, commitment discounts,
-contracts, other currencies, kinds of accounts; of the recommended ones `AvailabilityZone` and `InvoiceId`,
-which nobody knows before the invoice. Pure.
+Source: FOCUS 1.3, dataset Cost and Usage, https://focus.finops.org/focus-specification/v1-3/. Columns of what
+the platform has no part in (capacity reservations, commitment discounts, contracts) are there and null, so
+that a file fits a table made for the specification. Pure.
 """
 
 from typing import Final, Literal
@@ -18,28 +17,45 @@ FOCUS_COLUMNS: Final[dict[str, Kind]] = {
     "AllocatedResourceId": "text",
     "AllocatedResourceName": "text",
     "AllocatedTags": "text",
+    "AvailabilityZone": "text",
     "BilledCost": "decimal",
     "BillingAccountId": "text",
     "BillingAccountName": "text",
+    "BillingAccountType": "text",
     "BillingCurrency": "text",
     "BillingPeriodEnd": "time",
     "BillingPeriodStart": "time",
+    "CapacityReservationId": "text",
+    "CapacityReservationStatus": "text",
     "ChargeCategory": "text",
     "ChargeClass": "text",
     "ChargeDescription": "text",
     "ChargeFrequency": "text",
     "ChargePeriodEnd": "time",
     "ChargePeriodStart": "time",
+    "CommitmentDiscountCategory": "text",
+    "CommitmentDiscountId": "text",
+    "CommitmentDiscountName": "text",
+    "CommitmentDiscountQuantity": "decimal",
+    "CommitmentDiscountStatus": "text",
+    "CommitmentDiscountType": "text",
+    "CommitmentDiscountUnit": "text",
     "ConsumedQuantity": "decimal",
     "ConsumedUnit": "text",
+    "ContractApplied": "text",
     "ContractedCost": "decimal",
     "ContractedUnitPrice": "decimal",
     "EffectiveCost": "decimal",
     "HostProviderName": "text",
+    "InvoiceId": "text",
     "InvoiceIssuerName": "text",
     "ListCost": "decimal",
     "ListUnitPrice": "decimal",
     "PricingCategory": "text",
+    "PricingCurrency": "text",
+    "PricingCurrencyContractedUnitPrice": "decimal",
+    "PricingCurrencyEffectiveCost": "decimal",
+    "PricingCurrencyListUnitPrice": "decimal",
     "PricingQuantity": "decimal",
     "PricingUnit": "text",
     "ProviderName": "text",
@@ -59,6 +75,7 @@ FOCUS_COLUMNS: Final[dict[str, Kind]] = {
     "SkuPriceId": "text",
     "SubAccountId": "text",
     "SubAccountName": "text",
+    "SubAccountType": "text",
     "Tags": "text",
 }
 

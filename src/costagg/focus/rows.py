@@ -18,6 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from costagg.focus.columns import COLUMNS
 from costagg.focus.services import service_of
 from costagg.rounding import apportioned, from_units, in_units
 from llmplatform.bills import BillRow, exact_sum, period_end, period_start
@@ -31,6 +32,8 @@ _AWS: Final = "AWS"
 """Provider, host, publisher and issuer alike: where ProviderName and InvoiceIssuerName differ in spelling,
 FOCUS takes a charge for a marketplace's and BilledCost must be 0."""
 
+_ACCOUNT: Final = "Account"
+_USD: Final = "USD"
 _MILLION: Final = 1_000_000
 _METERS: Final[Mapping[ChargeClass, str]] = {
     "input": "Input Tokens",
@@ -40,6 +43,7 @@ _METERS: Final[Mapping[ChargeClass, str]] = {
     "cache_write_1h": "Cache Write Tokens, 1 Hour",
     "instance": "Instance Hours",
 }
+_EMPTY: Final[FocusRow] = dict.fromkeys(COLUMNS)
 _SPLIT: Final = "instance"
 """The charge that is one on AWS's side and shared on ours."""
 
@@ -70,7 +74,7 @@ def focus_rows(bill: Sequence[BillRow], account: Account) -> Iterator[FocusRow]:
     """
     splits = _splits(bill)
     for row in bill:
-        yield _shared_columns(row, account) | _own_columns(row, splits.get(id(row)))
+        yield _EMPTY | _shared_columns(row, account) | _own_columns(row, splits.get(id(row)))
 
 
 def _shared_columns(row: BillRow, account: Account) -> FocusRow:
@@ -85,11 +89,11 @@ def _shared_columns(row: BillRow, account: Account) -> FocusRow:
         "BilledCost": row.amount_usd,
         "BillingAccountId": account.account_id,
         "BillingAccountName": account.account_name,
-        "BillingCurrency": "USD",
+        "BillingAccountType": _ACCOUNT,
+        "BillingCurrency": _USD,
         "BillingPeriodEnd": period_end(month),
         "BillingPeriodStart": period_start(month),
         "ChargeCategory": "Usage",
-        "ChargeClass": None,
         "ChargeDescription": _description(row),
         "ChargeFrequency": "Usage-Based",
         "ChargePeriodEnd": period_end(row.period),
@@ -104,6 +108,10 @@ def _shared_columns(row: BillRow, account: Account) -> FocusRow:
         "ListCost": row.amount_usd,
         "ListUnitPrice": price,
         "PricingCategory": "Standard",
+        "PricingCurrency": _USD,
+        "PricingCurrencyContractedUnitPrice": price,
+        "PricingCurrencyEffectiveCost": row.amount_usd,
+        "PricingCurrencyListUnitPrice": price,
         "PricingQuantity": None if quantity is None else quantity / per,
         "PricingUnit": pricing_unit,
         "ProviderName": _AWS,
@@ -123,6 +131,7 @@ def _shared_columns(row: BillRow, account: Account) -> FocusRow:
         "SkuPriceId": f"{sku}/{_plain(price)}",
         "SubAccountId": account.account_id,
         "SubAccountName": account.account_name or account.account_id,
+        "SubAccountType": _ACCOUNT,
     }
 
 
