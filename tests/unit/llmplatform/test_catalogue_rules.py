@@ -63,6 +63,23 @@ def test_a_relative_path_starts_at_the_catalogue(path: str, found: Path) -> None
     assert catalogue.models["a"].tokenizer == Tokenizer(kind="huggingface", path=found)
 
 
+ENDPOINT = '[endpoints.e]\nvariants = [{{ name = "v", instance_type = "ml.g5.xlarge", gpu_count = 1{} }}]'
+
+
+def test_a_variant_publishes_every_minute_and_is_not_rated_unless_it_says_so() -> None:
+    (plain,) = parse("[models]\n" + ENDPOINT.format("")).endpoints["e"].variants
+    assert (plain.metric_period_s, plain.rated_tokens_per_minute) == (60, None)
+    said = ENDPOINT.format(", metric_period_s = 10, rated_tokens_per_minute = 9000")
+    (variant,) = parse("[models]\n" + said).endpoints["e"].variants
+    assert (variant.metric_period_s, variant.rated_tokens_per_minute) == (10, 9_000)
+
+
+@pytest.mark.parametrize("field", ["metric_period_s = 45", "rated_tokens_per_minute = 0"])
+def test_a_variant_that_cannot_be_is_refused(field: str) -> None:
+    with pytest.raises(ConfigFault, match=field.split(maxsplit=1)[0]):
+        parse("[models]\n" + ENDPOINT.format(f", {field}"))
+
+
 @given(st.text())
 def test_any_text_is_a_catalogue_or_a_config_fault(text: str) -> None:
     with suppress(ConfigFault):
