@@ -68,6 +68,7 @@ def a_line(tenant: str = "acme", hour: datetime = HOUR, **fields: Any) -> CostLi
 class Billing:
     """An account with cost lines, and the API before it."""
 
+    clock: FakeClock
     dynamodb: Any
     ssm: Any
     policies: ParameterPolicySource
@@ -158,7 +159,7 @@ async def billing(url: str, *, tenants: Iterable[str] = ("acme", "globex")) -> A
         reader = CostReader(DynamoDb(http), first_pause_s=0.01)
         app = create_app(ApiParts(reader=reader, policies=policies, access=access, clock=clock))
         address = await stack.enter_async_context(served(app))
-        yield Billing(dynamodb, ssm, policies, access, app, address, keys)
+        yield Billing(clock, dynamodb, ssm, policies, access, app, address, keys)
 
 
 class _Server(uvicorn.Server):

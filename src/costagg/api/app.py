@@ -69,7 +69,7 @@ def _add_costs(app: FastAPI, callers: Callers, costs: Costs) -> None:
         asked = parameters(CostParameters, request.query_params.multi_items())
         digest = digest_of(tenant_id, asked)
         after = decode_cursor(digest, asked.cursor)
-        page = await costs.of_owner(tenant_id, CostQuery.of(asked), after=after, limit=asked.limit)
+        page = await costs.of_owner(caller, tenant_id, CostQuery.of(asked), after=after, limit=asked.limit)
         # Reached by the roles alone: who has a tenant's key has that tenant. One that is removed is known by
         # its costs.
         if not page.rows and not after and not callers.knows(tenant_id):
@@ -79,19 +79,21 @@ def _add_costs(app: FastAPI, callers: Callers, costs: Costs) -> None:
 
     @app.get(openapi.ALL_COSTS)
     async def all_costs(request: Request) -> Response:
-        (await authenticated(request)).check_sees_all()
+        caller = await authenticated(request)
+        caller.check_sees_all()
         asked = parameters(CostParameters, request.query_params.multi_items())
         digest = digest_of(openapi.ALL_COSTS, asked)
         after = decode_cursor(digest, asked.cursor)
-        page = await costs.of_all(CostQuery.of(asked), after=after, limit=asked.limit)
+        page = await costs.of_all(caller, CostQuery.of(asked), after=after, limit=asked.limit)
         return _answer(request, page, asked, {"group_by": asked.group_by}, digest)
 
     @app.get(openapi.HOURS)
     async def hours(request: Request) -> Response:
-        (await authenticated(request)).check_sees_all()
+        caller = await authenticated(request)
+        caller.check_sees_all()
         asked = parameters(HoursParameters, request.query_params.multi_items())
         digest = digest_of(openapi.HOURS, asked)
-        page = await costs.of_hours(asked, after=decode_cursor(digest, asked.cursor))
+        page = await costs.of_hours(caller, asked, after=decode_cursor(digest, asked.cursor))
         return _answer(request, page, asked, {}, digest)
 
 

@@ -5,11 +5,13 @@ bounded in number and in time, so that nothing that is asked takes the process d
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
+from costagg.api.callers import Caller
 from costagg.api.page import AFTER_OWNER, Page, page_of
 from costagg.api.query import CostQuery, HoursParameters
 from costagg.api.table import (
@@ -30,6 +32,8 @@ from llmplatform.costs import CostLine, HourStatus
 from llmplatform.errors import TelemetryFault
 
 READINGS_AT_ONCE: Final = 4
+OF_A_CALLER_AT_ONCE: Final = 2
+"""Who asks for much waits for itself: the others' turn comes all the same."""
 ANSWER_WITHIN_S: Final = 25.0
 """API Gateway gives up after 29 s."""
 FULL_AFTER_S: Final = 8.0
@@ -49,10 +53,15 @@ class Costs:
         self._reader = reader
         self._clock = clock
         self._turns = asyncio.Semaphore(READINGS_AT_ONCE)
+        self._of_caller: defaultdict[Caller, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(OF_A_CALLER_AT_ONCE)
+        )
 
-    async def of_owner(self, owner: str, query: CostQuery, *, after: Position, limit: int) -> Page:
+    async def of_owner(
+        self, caller: Caller, owner: str, query: CostQuery, *, after: Position, limit: int
+    ) -> Page:
         """A page of one owner's rows, with the totals of all of them."""
-        async with self._turn():
+        async with self._turn(caller):
             statuses = await self._reader.statuses(query.first, query.last)
             lines = _chosen(await self._reader.lines(owner, query.first, query.last, statuses), query)
             rows = await asyncio.to_thread(_rows, lines, statuses, query)
@@ -60,10 +69,10 @@ class Costs:
             totals = totals_of(lines, closed=closed)
             return page_of(cost_columns(query.group_by), rows, after=after, limit=limit, totals=totals)
 
-    async def of_all(self, query: CostQuery, *, after: Position, limit: int) -> Page:
+    async def of_all(self, caller: Caller, query: CostQuery, *, after: Position, limit: int) -> Page:
         """A page of all owners' rows, an owner after the other; totals where all lines are asked for."""
         started_ns = self._clock.monotonic_ns()
-        async with self._turn():
+        async with self._turn(caller):
             statuses = await self._reader.statuses(query.first, query.last)
             owners = sorted({owner for status in statuses.values() for owner in status.owners})
             left = [owner for owner in owners if (owner, AFTER_OWNER) > after]
@@ -86,9 +95,9 @@ class Costs:
             page = page_of(cost_columns(query.group_by), found, after=after, limit=limit, totals=totals)
             return page if full_at is None else Page(page.columns, page.rows, full_at, totals)
 
-    async def of_hours(self, asked: HoursParameters, *, after: Position) -> Page:
+    async def of_hours(self, caller: Caller, asked: HoursParameters, *, after: Position) -> Page:
         """A page of how far each period is, with the totals of all of them."""
-        async with self._turn():
+        async with self._turn(caller):
             query = CostQuery(asked.first, asked.end, asked.granularity)
             statuses = await self._reader.statuses(query.first, query.last)
             rows = hours_rows(
@@ -103,9 +112,9 @@ class Costs:
             return page_of(HOURS_COLUMNS, rows, after=after, limit=asked.limit, totals=totals)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, caller: Caller) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S), self._turns:
+            async with asyncio.timeout(ANSWER_WITHIN_S), self._of_caller[caller], self._turns:
                 yield
         except TimeoutError as error:
             raise TooMuchToRead("not read in time; ask for a shorter range, or again later") from error

@@ -43,14 +43,19 @@ async def serve(app: AsgiApp, *, host: str, port: int, grace_s: int = GRACE_S) -
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
-    bound_host, bound_port = listener.getsockname()[:2]
-    logger.info("billing API is listening", extra={"host": bound_host, "port": bound_port})
     await _Server(config).serve(sockets=[listener])
     logger.info("billing API has stopped serving")
 
 
 class _Server(uvicorn.Server):
     """uvicorn, ending on its own terms: it would end itself again by the signal that it caught."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept requests, and say so."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            logger.info("billing API is ready", extra={"host": host, "port": port})
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -111,7 +111,7 @@ def totals_of_hours(statuses: Iterable[HourStatus], *, closed: bool) -> dict[str
     unpriced = sum(status.unpriced_lines for status in computed)
     uncounted = sum(status.uncounted_requests for status in computed)
     return _totals(
-        _sum(status.total_usd for status in computed) if computed else None,
+        _known(computed),
         complete=closed and not unpriced and not uncounted,
         unpriced=unpriced,
         uncounted=uncounted,
@@ -167,7 +167,7 @@ def _how_far(period: str, statuses: Mapping[datetime, HourStatus]) -> dict[str, 
         "hours_closed": closed,
         "hours_from_metrics": sum(status.computed_from == "cloudwatch-metrics" for status in computed),
         "computed_at": latest.computed_at.isoformat() if latest and latest.computed_at else None,
-        "known_amount_usd": _shown(_sum(status.total_usd for status in computed)) if computed else None,
+        "known_amount_usd": _shown(_known(computed)),
         "unpriced_lines": sum(status.unpriced_lines for status in computed) if computed else None,
         "uncounted_requests": sum(status.uncounted_requests for status in computed) if computed else None,
         "price_version": latest.price_version if latest else None,
@@ -181,6 +181,13 @@ def _totals(amount: Decimal | None, *, complete: bool, unpriced: int, uncounted:
         "unpriced_lines": unpriced,
         "uncounted_requests": uncounted,
     }
+
+
+def _known(computed: Sequence[HourStatus]) -> Decimal | None:
+    """What these hours cost as far as it is known; None where no hour is computed or no amount is known."""
+    amounts = [amount for status in computed for amount in status.amounts_usd.values()]
+    known = [amount for amount in amounts if amount is not None]
+    return _sum(known) if known or (computed and not amounts) else None
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:

@@ -1,7 +1,7 @@
 """Faults, health, the documentation and the server's end, as a client meets them."""
 
 import asyncio
-import contextlib
+import logging
 import os
 import signal
 import socket
@@ -158,15 +158,16 @@ async def test_a_row_that_is_no_cost_line_is_no_silent_gap(failing: tuple[Emulat
     assert (answer.status_code, answer.json()["code"]) == (503, "telemetry")
 
 
-async def test_serving_ends_in_order(api: Billing, unused_tcp_port: int) -> None:
+async def test_serving_says_when_it_is_ready_and_ends_in_order(
+    api: Billing, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="costagg.api")
     serving = asyncio.create_task(serve(api.app, host="127.0.0.1", port=unused_tcp_port, grace_s=5))
     url = f"http://127.0.0.1:{unused_tcp_port}"
     async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(10):
-        answer = None
-        while answer is None:
-            with contextlib.suppress(httpx.ConnectError):
-                answer = await client.get("/healthz")
+        while "billing API is ready" not in caplog.messages:  # noqa: ASYNC110  # as `up` waits for it
             await asyncio.sleep(0.02)
+        answer = await client.get("/healthz")
         assert answer.status_code == 200
         assert "server" not in answer.headers
         os.kill(os.getpid(), signal.SIGTERM)
