@@ -1,10 +1,10 @@
 """Which hours a run computes, and when an hour is closed. Pure.
 
 An hour is computed again at every run until it is closed: the running one as far as it is, a past one because
-late rows may still come. It closes when the ledger was read long enough after its end. One that could only be
-computed from CloudWatch's metrics waits for the ledger, as long as the automatic run looks back at it, and
-closes at last labelled as what it is. A price that becomes known after an hour was closed needs a rerun by
-hand.
+late rows may still come. It closes when it was read whole long enough after its end. One of which not all can
+be known (the ledger cannot be read, say, only CloudWatch's metrics) waits for that as long as the automatic
+run looks back at it, and closes at last labelled as what it is. A price that becomes known after an hour was
+closed needs a rerun by hand.
 """
 
 import re
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from llmplatform.aws.tables import REQUEST_LEDGER
-from llmplatform.costs import ComputedFrom, HourState, HourStatus
+from llmplatform.costs import HourState, HourStatus
 from llmplatform.errors import ConfigFault
 
 HOUR: Final = timedelta(hours=1)
@@ -71,12 +71,13 @@ def hours_due(now: datetime, statuses: Mapping[datetime, HourStatus], rules: Hou
     )
 
 
-def state_after(
-    hour: datetime, read_at: datetime, computed_from: ComputedFrom, rules: HourRules
-) -> HourState:
-    """Whether an hour is closed by a run that began to read its usage at `read_at`."""
+def state_after(hour: datetime, read_at: datetime, rules: HourRules, *, whole: bool) -> HourState:
+    """Whether an hour is closed by a run that began to read its usage at `read_at`.
+
+    `whole` says that all of it could be known: from the ledger, of everybody, with every instance.
+    """
     settled = hour + HOUR + rules.close_after
-    if computed_from == "cloudwatch-metrics":
+    if not whole:
         # In the last hours of the look-back, so that more than one run can do it.
         settled = max(settled, hour + rules.look_back - rules.close_after)
     return "closed" if read_at >= settled else "open"
@@ -104,13 +105,14 @@ def asked_hours(
     return tuple(start + at * HOUR for at in range((end - start) // HOUR + 1))
 
 
+def computed_when_over(status: HourStatus) -> bool:
+    """Whether an hour was computed after its end, so that all of it was there to be seen."""
+    return status.computed_at is not None and status.computed_at >= status.hour + HOUR
+
+
 def cost_age_s(now: datetime, statuses: Mapping[datetime, HourStatus]) -> float | None:
     """Seconds since the end of the newest hour that was computed after it was over; None before the first."""
-    ends = [
-        hour + HOUR
-        for hour, status in statuses.items()
-        if status.run and status.computed_at is not None and status.computed_at >= hour + HOUR
-    ]
+    ends = [hour + HOUR for hour, status in statuses.items() if status.run and computed_when_over(status)]
     return (now - max(ends)).total_seconds() if ends else None
 
 

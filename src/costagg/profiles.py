@@ -74,13 +74,15 @@ def price_key_of_models(model_arns: Sequence[str]) -> str | None:
 async def resolved(usage: HourUsage, prices: PriceTable, resolver: ProfileResolver) -> HourUsage:
     """The same usage, with price keys that are known for calls whose backend model tells them.
 
-    Only calls of Bedrock whose price key has no price are looked at. Those that nobody can tell stay as they
-    are, and become unpriced lines.
+    Only calls of Bedrock by an ARN whose price key has no price are looked at: of a plain id, the catalogue's
+    price key may be a private price that is misspelt, and no list price is put in its place. What nobody can
+    tell stays as it is, and becomes an unpriced line.
     """
     calls: dict[CallKey, Calls] = {}
     for key, some in usage.calls.items():
         known = key
-        if key.endpoint_type == _BEDROCK and not prices.knows(key.price_key):
+        by_arn = key.endpoint_type == _BEDROCK and key.backend_model_id.startswith("arn:")
+        if by_arn and not prices.knows(key.price_key):
             found = await resolver.price_key(key.backend_model_id)
             known = key if found is None else replace(key, price_key=found)
         _add(calls.setdefault(known, Calls()), some)

@@ -55,6 +55,7 @@ class _Share:
     method: str
     weight: Fraction = Fraction(0)
     """In instance minutes, where they are known."""
+    tokens: int | None = None
 
 
 def instance_lines(
@@ -145,7 +146,8 @@ def _unknown_shares(pool: _Pool, use: EndpointUse) -> list[_Share]:
 def _share(sharer: Sharer, use: EndpointUse, weight: Fraction = Fraction(0)) -> _Share:
     method = BY_TOKENS if _weights(use) is use.tokens else BY_REQUESTS
     requests = use.requests.get(sharer, 0)
-    return _Share(sharer.tenant_id, sharer.model_id, sharer.layer, requests, method, weight)
+    tokens = use.tokens.get(sharer) or None
+    return _Share(sharer.tenant_id, sharer.model_id, sharer.layer, requests, method, weight, tokens)
 
 
 def _weights(use: EndpointUse) -> dict[Sharer, int]:
@@ -232,4 +234,5 @@ class _Bill:
             computed_from=self.usage.computed_from,
             allocation_method=share.method,
             price_version=self.prices.version,
+            tokens=share.tokens,
         )

@@ -231,7 +231,7 @@ SAMPLING_FACTOR: Final = _pipeline(
     "None",
     "reason",
     "The factor that this writer holds every tenant's sample rate down to; 1 is none.",
-    publisher="evalworker",
+    publisher="evalworker, costagg",
 )
 SCORES_MISSING: Final = Metric(
     "scores_missing",

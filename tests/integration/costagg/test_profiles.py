@@ -6,6 +6,7 @@ The emulator's profiles are of no use here: a copy lists what it was copied from
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -175,13 +176,14 @@ async def test_what_is_known_is_not_asked_for_and_what_nobody_knows_stays_as_it_
     priced = key(PROFILE + "geo", "anthropic.claude-haiku-4-5/global")
     gone = key(PROFILE + "gone", "support/geo")
     endpoint = key("an.endpoint", "sagemaker/support", "sagemaker")
-    by_id = key(f"us.{HAIKU}", "support/geo")
-    before = usage({one: Calls(1, {"input": 1}) for one in (priced, gone, endpoint, by_id)})
+    misspelt = key(f"us.{HAIKU}", "support/goe")
+    system = key(f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/us.{HAIKU}", "support/geo")
+    before = usage({one: Calls(1, {"input": 1}) for one in (priced, gone, endpoint, misspelt, system)})
     bedrock = Bedrock({PROFILE + "geo": COPIES["geo"]})
     async with bedrock.resolver() as resolver:
         after = await resolved(before, load_prices(), resolver)
-    told = key(f"us.{HAIKU}", "anthropic.claude-haiku-4-5/geo")
-    assert set(after.calls) == {priced, gone, endpoint, told}
+    told = replace(system, price_key="anthropic.claude-haiku-4-5/geo")
+    assert set(after.calls) == {priced, gone, endpoint, misspelt, told}
     assert bedrock.asked == [PROFILE + "gone"]
 
 

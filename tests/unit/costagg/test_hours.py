@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from costagg.hours import HourRules, asked_hours, cost_age_s, hours_due, state_after
-from llmplatform.costs import ComputedFrom, HourState, HourStatus
+from llmplatform.costs import HourState, HourStatus
 from llmplatform.errors import ConfigFault
 
 NOW = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
@@ -65,27 +65,31 @@ def test_a_clock_elsewhere_gives_the_same_hours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after_end", "computed_from", "expected"),
+    ("after_end", "whole", "expected"),
     [
-        (timedelta(0), "request-ledger", "open"),
-        (6 * HOUR - timedelta(microseconds=1), "request-ledger", "open"),
-        (6 * HOUR, "request-ledger", "closed"),
-        (400 * HOUR, "request-ledger", "closed"),
-        (6 * HOUR, "cloudwatch-metrics", "open"),
-        (65 * HOUR - timedelta(microseconds=1), "cloudwatch-metrics", "open"),
-        (65 * HOUR, "cloudwatch-metrics", "closed"),
+        (timedelta(0), True, "open"),
+        (6 * HOUR - timedelta(microseconds=1), True, "open"),
+        (6 * HOUR, True, "closed"),
+        (400 * HOUR, True, "closed"),
+        (6 * HOUR, False, "open"),
+        (65 * HOUR - timedelta(microseconds=1), False, "open"),
+        (65 * HOUR, False, "closed"),
     ],
 )
 def test_an_hour_closes_when_late_rows_have_had_their_time(
-    after_end: timedelta, computed_from: ComputedFrom, expected: HourState
+    after_end: timedelta,
+    whole: bool,  # noqa: FBT001  # a parameter of the cases
+    expected: HourState,
 ) -> None:
-    assert state_after(RUNNING, RUNNING + HOUR + after_end, computed_from, RULES) == expected
+    assert state_after(RUNNING, RUNNING + HOUR + after_end, RULES, whole=whole) == expected
 
 
-@pytest.mark.parametrize("computed_from", ["request-ledger", "cloudwatch-metrics"])
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize(("close_after", "look_back"), [(6, 72), (0, 2), (6, 8), (1.5, 24), (48, 72)])
 def test_an_hourly_run_closes_every_hour_while_it_still_looks_at_it(
-    close_after: float, look_back: int, computed_from: ComputedFrom
+    close_after: float,
+    look_back: int,
+    whole: bool,  # noqa: FBT001  # a parameter of the cases
 ) -> None:
     rules = HourRules(timedelta(hours=close_after), timedelta(hours=look_back))
     known: dict[datetime, HourStatus] = {}
@@ -94,13 +98,13 @@ def test_an_hourly_run_closes_every_hour_while_it_still_looks_at_it(
         plan = hours_due(now, known, rules)
         assert plan.left_open == ()
         for hour in plan.hours:
-            known[hour] = status(hour, state_after(hour, now, computed_from, rules))
+            known[hour] = status(hour, state_after(hour, now, rules, whole=whole))
 
 
 def test_an_hour_without_rows_to_wait_for_is_open_while_it_runs() -> None:
     rules = HourRules(close_after=timedelta(0))
-    assert state_after(RUNNING, RUNNING + HOUR - timedelta(seconds=1), "request-ledger", rules) == "open"
-    assert state_after(RUNNING, RUNNING + HOUR, "request-ledger", rules) == "closed"
+    assert state_after(RUNNING, RUNNING + HOUR - timedelta(seconds=1), rules, whole=True) == "open"
+    assert state_after(RUNNING, RUNNING + HOUR, rules, whole=True) == "closed"
 
 
 @pytest.mark.parametrize(("close_after", "look_back"), [(-1, 72), (6, 7), (72, 72)])

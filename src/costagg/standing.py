@@ -1,0 +1,168 @@
+"""How things stand after a run: budgets, the brake on sampling, what observing costs, as metrics.
+
+All of it is made from the lines and statuses that are stored, not from what this run computed: whoever runs
+next, after whatever failed, says the same. Nothing here fails a run, whose lines are written: what cannot be
+read is unknown, and left out.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError
+
+from costagg.brake import factor_at, next_brake, share_percent
+from costagg.budgets import percent_used, tenant_standing
+from costagg.differences import Difference, HourlyTokens, differences
+from costagg.hours import computed_when_over, cost_age_s, hour_of
+from costagg.metric_reader import MetricReader, MetricsUnavailable
+from costagg.publishing import Figures, days_to_end_of_life
+from costagg.tenants import KnownTenants
+from costagg.totals import Totals, first_day, month_to_date, totals
+from costagg.usage import ClientTokens
+from llmplatform.aws.cost_reader import CostReader, CostsUnavailable
+from llmplatform.aws.sampling_brake import BrakeParameter
+from llmplatform.catalogue import Catalogue
+from llmplatform.costs import OBSERVABILITY_LAYER, HourStatus
+from llmplatform.redaction import describe_fault
+
+logger = logging.getLogger(__name__)
+
+NOTICEABLE_PERCENT: Final = 1.0
+"""A difference between ledger and metrics that is worth a line in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What observing may cost, and the parameter that holds sampling down."""
+
+    daily_usd: Decimal | None
+    brake: BrakeParameter
+
+
+async def figures_now(
+    costs: CostReader,
+    metrics: MetricReader,
+    catalogue: Catalogue,
+    budget: Budget,
+    tenants: KnownTenants | None,
+    *,
+    computed: Collection[datetime],
+    available: bool,
+    now: datetime,
+) -> Figures:
+    """How things stand at `now`, after a run that computed some hours.
+
+    `available` says whether it could do what it is for.
+    """
+    end_of_life = days_to_end_of_life(catalogue, now.date())
+    policies = {} if tenants is None else tenants.policies
+    try:
+        statuses = await costs.statuses(min(first_day(now), now.date().replace(day=1)), now.date())
+        lines = [
+            line
+            async for _, _, some in costs.all_lines(first_day(now), now.date(), statuses)
+            for line in some
+        ]
+    except CostsUnavailable as unavailable:
+        logger.error("how things stand is not known: %s", unavailable)  # noqa: TRY400
+        return Figures(available=False, days_to_end_of_life=end_of_life)
+    sums = totals(lines, now)
+    used_percent = _budget_used(sums, budget.daily_usd)
+    return Figures(
+        available=available,
+        tenants={
+            name: tenant_standing(policy, sums.inference_by_hour.get(name, {}), _ledger_tokens(statuses), now)
+            for name, policy in policies.items()
+        },
+        today_usd=sums.today,
+        month_to_date_usd=month_to_date(statuses, now),
+        today_by_model_usd=sums.today_by_model,
+        unpriced_lines=sums.unpriced_today,
+        uncounted_requests=sum(
+            status.uncounted_requests
+            for hour, status in statuses.items()
+            if hour >= hour_of(now).replace(hour=0)
+        ),
+        ledger_difference_percent=await _differences(metrics, statuses, computed),
+        unused_capacity_percent=sums.unused_capacity_percent,
+        observability_share_percent=share_percent(
+            sums.last_24_h_by_layer.get("observability-layer"), sums.last_24_h_by_layer.get("inference")
+        ),
+        observability_budget_used_percent=used_percent,
+        sampling_factor=await _hold(budget.brake, used_percent, now),
+        cost_age_s=cost_age_s(now, statuses),
+        days_to_end_of_life=end_of_life,
+    )
+
+
+def _budget_used(sums: Totals, daily_usd: Decimal | None) -> Decimal | None:
+    """Today's observing in percent of its budget; None without a budget, or where nothing of it is known."""
+    spent = sums.today_by_layer.get(OBSERVABILITY_LAYER, Decimal(0))
+    return None if daily_usd is None or spent is None else percent_used(spent, daily_usd)
+
+
+def _ledger_tokens(statuses: Mapping[datetime, HourStatus]) -> HourlyTokens:
+    """Tokens of clients' requests by hour and tenant, as the hours' statuses have them from the ledger."""
+    return {
+        hour: {tenant: ClientTokens(*counts) for tenant, counts in status.client_tokens.items()}
+        for hour, status in statuses.items()
+    }
+
+
+async def _differences(
+    metrics: MetricReader, statuses: Mapping[datetime, HourStatus], computed: Collection[datetime]
+) -> dict[str, float]:
+    """How far CloudWatch's token metrics are from the ledger, of those hours that can be compared."""
+    ledger = {
+        hour: tokens
+        for hour, tokens in _ledger_tokens(statuses).items()
+        if hour in computed and _comparable(statuses[hour])
+    }
+    tenants = {tenant for tokens in ledger.values() for tenant in tokens}
+    try:
+        found = differences(ledger, await metrics.tokens(sorted(ledger), sorted(tenants)))
+    except MetricsUnavailable as unavailable:
+        logger.warning("ledger and metrics are not compared: %s", unavailable)
+        return {}
+    for difference in found:
+        if difference.percent >= NOTICEABLE_PERCENT:
+            _tell(difference)
+    return {difference.tenant_id: difference.percent for difference in found}
+
+
+def _comparable(status: HourStatus) -> bool:
+    """Whether an hour can be held against metrics: while it runs, these come at their own pace."""
+    return status.computed_from == "request-ledger" and computed_when_over(status)
+
+
+def _tell(difference: Difference) -> None:
+    logger.warning(
+        "ledger and metrics disagree",
+        extra={
+            "tenant_id": difference.tenant_id,
+            "percent": round(difference.signed_percent, 2),
+            "ledger_prompt_tokens": difference.ledger.prompt,
+            "ledger_output_tokens": difference.ledger.output,
+            "metric_prompt_tokens": difference.metrics.prompt,
+            "metric_output_tokens": difference.metrics.output,
+        },
+    )
+
+
+async def _hold(brake: BrakeParameter, used_percent: Decimal | None, now: datetime) -> float | None:
+    """Hold sampling down as far as the budget wants it; gives the factor, None where it could not be set."""
+    factor = factor_at(used_percent)
+    try:
+        wanted = next_brake(await brake.read(), factor, now=now)
+        if wanted is not None:
+            await brake.publish(wanted)
+            logger.info("sampling is held down by the budget", extra={"factor": factor})
+    except (BotoCoreError, ClientError, OSError, aiohttp.ClientError) as error:
+        logger.error("the brake on sampling is not set: %s", describe_fault(error))  # noqa: TRY400
+        return None
+    return factor
