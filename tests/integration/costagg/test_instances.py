@@ -104,7 +104,11 @@ class SageMaker(HttpReceiver):
 
 
 async def test_metered_hours_with_a_scale_out_and_a_gap_need_no_description(aws: Emulator) -> None:
-    await publish(aws, "busy", {range(-1, 20): 1, range(25, 60): 3, range(60, 121): 2})
+    await publish(
+        aws,
+        "busy",
+        {range(-3, -2): 1, range(2, 20): 1, range(25, 60): 3, range(60, 118): 2, range(125, 126): 2},
+    )
     hours = [HOUR, HOUR + timedelta(hours=1)]
     endpoints = catalogue("busy", rated_tokens_per_minute=9_000)
     async with (

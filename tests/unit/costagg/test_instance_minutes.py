@@ -46,9 +46,13 @@ def test_a_gap_inside_carries_the_minute_before_it() -> None:
 
 def test_gaps_at_the_edges_are_filled_while_the_endpoint_was_there() -> None:
     metered = minutes({range(5, 55): 2})
-    assert not tells_all(metered, HOUR, 60)
     assert read(metered, THERE) == ((2,) * 60, "metered")
     assert read(metered, "unknown") == ((2,) * 60, "metered")
+
+
+@pytest.mark.parametrize("metered", [range(1, 60), range(59)], ids=["first minute", "last minute"])
+def test_a_gap_at_either_edge_needs_a_description(metered: range) -> None:
+    assert not tells_all(minutes({metered: 2}), HOUR, 60)
 
 
 def test_a_gap_at_an_edge_is_inside_if_the_hours_around_are_metered() -> None:
