@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import sys
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,7 @@ _CONFIG_FAULT: Final = 2
 def main() -> None:
     """Run a command.
 
-    Exits with 0 when all was done, 1 when something was not (for `reconcile`: an error over the limit), 2 when
+    Exits with 0 when all was done, 1 when something was not (`reconcile`: an error is over the limit), 2 when
     what is asked for cannot be done.
     """
     arguments = _parser().parse_args()
@@ -82,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_days(reconcile)
     reconcile.add_argument(
         "--limit",
-        type=Decimal,
+        type=commands.a_percent,
         default=DEFAULT_LIMIT_PERCENT,
         metavar="PERCENT",
         help=f"exit status 1 over it; default: {DEFAULT_LIMIT_PERCENT}",

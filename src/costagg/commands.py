@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +78,7 @@ def _tell(report: RunReport) -> None:
     )
     if report.left_open:
         logger.warning(
-            "hours were left open and are too old for a run of its own accord: compute them with --from, --to",
+            "hours were left open and are too old for a scheduled run: compute them with --from, --to",
             extra={
                 "hours": len(report.left_open),
                 "first": f"{report.left_open[0]:%Y-%m-%dT%H}",
@@ -87,7 +89,7 @@ def _tell(report: RunReport) -> None:
 
 def _show_hour(report: HourReport, number: int, of: int) -> None:
     """A line on stderr for who waits for a backfill."""
-    what = report.outcome
+    what: str = report.outcome
     if report.total_usd is not None:
         source = "" if report.computed_from == "request-ledger" else f" from {report.computed_from}"
         what = f"{report.rows:,} rows, {report.lines:,} lines, ${report.total_usd:,.6f}{source}"
@@ -177,6 +179,13 @@ def _days(arguments: argparse.Namespace, today: date) -> tuple[date, date]:
 def a_month(text: str) -> date:
     """The first day of a month such as 2026-11. Raises ValueError."""
     return datetime.strptime(text, "%Y-%m").date()  # noqa: DTZ007  # a month has no zone
+
+
+def a_percent(text: str) -> Decimal:
+    """A number from 0 on. Raises ValueError."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text):
+        raise ValueError
+    return Decimal(text)
 
 
 def a_file(text: str) -> Path:
