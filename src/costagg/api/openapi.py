@@ -76,7 +76,7 @@ def _page_schema(columns: tuple[str, ...], about: Mapping[str, Any], *, required
                     ),
                     {"type": "null"},
                 ],
-                "description": "Of the whole query, not of the page; null for a part of all tenants' costs.",
+                "description": "Of the whole query; null after its first page and for a part of all tenants",
             },
             "next_cursor": {"type": ["string", "null"]},
         }

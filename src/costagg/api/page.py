@@ -34,14 +34,12 @@ def page_of(
     columns: tuple[str, ...],
     rows: Sequence[Row],
     *,
-    after: Position,
     limit: int,
     totals: Mapping[str, Any] | None = None,
 ) -> Page:
-    """The page of sorted rows that begins after a position."""
-    rest = [row for row in rows if row.position > after]
-    shown = rest[:limit]
-    return Page(columns, shown, shown[-1].position if len(rest) > limit else None, totals)
+    """The page that sorted rows begin; one more than it holds tells that there is a next."""
+    shown = rows[:limit]
+    return Page(columns, shown, shown[-1].position if len(rows) > limit else None, totals)
 
 
 def encode_cursor(digest: str, position: Position) -> str:

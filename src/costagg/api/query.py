@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from costagg.api.table import DIMENSIONS
 from llmplatform.bills import Granularity
+from llmplatform.costs import CostLine
 from llmplatform.errors import MalformedRequest
 
 MAX_LIMIT: Final = 1_000
@@ -134,6 +135,10 @@ class CostQuery:
     def filtered(self) -> bool:
         """Whether only some lines are asked for."""
         return self.model_id is not None or self.endpoint_type is not None
+
+    def chooses(self, line: CostLine) -> bool:
+        """Whether a line is asked for."""
+        return self.model_id in {None, line.model_id} and self.endpoint_type in {None, line.endpoint_type}
 
     @classmethod
     def of(cls, asked: CostParameters) -> "CostQuery":

@@ -94,15 +94,34 @@ def cost_rows(bill: Iterable[BillRow], group_by: Sequence[str]) -> list[Row]:
     return [Row(position, _added(groups[position], columns)) for position in sorted(groups)]
 
 
-def totals_of(lines: Sequence[CostLine], *, closed: bool) -> dict[str, Any]:
-    """The sum of these lines as far as it is known, and what it lacks."""
-    known = [line.amount_usd for line in lines if line.amount_usd is not None]
-    return _totals(
-        _sum(known) if known or not lines else None,
-        complete=closed and len(known) == len(lines),
-        unpriced=sum(bool(line.unit_price_usd is None and line.quantity) for line in lines),
-        uncounted=sum(line.requests for line in lines if line.quantity is None),
-    )
+@dataclass(slots=True)
+class Totals:
+    """The sum of lines as far as it is known, and what it lacks."""
+
+    lines: int = 0
+    known: int = 0
+    amount_usd: Decimal = Decimal(0)
+    unpriced: int = 0
+    uncounted: int = 0
+
+    def add(self, lines: Sequence[CostLine]) -> None:
+        """Count these lines too."""
+        known = [line.amount_usd for line in lines if line.amount_usd is not None]
+        self.lines += len(lines)
+        self.known += len(known)
+        for amount in known:
+            self.amount_usd = _EXACT.add(self.amount_usd, amount)
+        self.unpriced += sum(bool(line.unit_price_usd is None and line.quantity) for line in lines)
+        self.uncounted += sum(line.requests for line in lines if line.quantity is None)
+
+    def told(self, *, closed: bool) -> dict[str, Any]:
+        """As they are answered; `closed` says whether all hours are."""
+        return _totals(
+            self.amount_usd if self.known or not self.lines else None,
+            complete=closed and self.known == self.lines,
+            unpriced=self.unpriced,
+            uncounted=self.uncounted,
+        )
 
 
 def totals_of_hours(statuses: Iterable[HourStatus], *, closed: bool) -> dict[str, Any]:
