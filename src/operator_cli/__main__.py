@@ -12,6 +12,7 @@ from llmplatform.errors import PlatformFault
 from operator_cli.access import access
 from operator_cli.connection import connect_aws, connect_gateway
 from operator_cli.console import ERR, STALE, CommandFailed
+from operator_cli.cost import cost
 from operator_cli.evals import evals
 from operator_cli.tenant import tenants
 from sandbox.state import NothingRuns, RunsAlready
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.add_typer(tenants, name="tenant")
 app.add_typer(access, name="access")
 app.add_typer(evals, name="evals")
+app.command()(cost)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so

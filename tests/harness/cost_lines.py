@@ -79,7 +79,14 @@ def used(line: CostLine, quantity: str | None, **fields: Any) -> CostLine:
 
 def status_of(lines: Sequence[CostLine], hour: datetime = HOUR, **fields: Any) -> HourStatus:
     """The status of an hour that was computed once and is closed, unless told otherwise."""
-    given: dict[str, Any] = {"state": "closed", "claimed_run": 1, "run": 1, "computed_at": hour}
+    given: dict[str, Any] = {
+        "state": "closed",
+        "claimed_run": 1,
+        "run": 1,
+        "computed_at": hour,
+        "unpriced_lines": sum(line.unit_price_usd is None and bool(line.quantity) for line in lines),
+        "uncounted_requests": sum(line.requests for line in lines if line.quantity is None),
+    }
     return HourStatus(hour=hour, amounts_usd=amounts_by_owner(lines), **(given | fields))
 
 
