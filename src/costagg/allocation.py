@@ -63,11 +63,12 @@ def allocate(
     region: str,
     rules: AllocationRules,
     metrics_requested: int = 0,
+    at_work: bool = True,
 ) -> HourCost:
     """The bill of an hour, the same for the same facts in whatever order they come.
 
     `region` is the deployment's, where all calls are made. `metrics_requested` is how many metrics this run
-    asked GetMetricData for on the hour's account.
+    asked GetMetricData for on the hour's account, `at_work` whether the platform ran in it.
     """
     lines = (
         *token_lines(usage, prices, region=region),
@@ -78,6 +79,7 @@ def allocate(
             region=region,
             quantities=rules.pipeline,
             metrics_requested=metrics_requested,
+            at_work=at_work,
         ),
     )
     return HourCost(tuple(sorted(lines, key=lambda line: (line.tenant_id, line.key))))

@@ -21,7 +21,7 @@ from costagg.profiles import ProfileResolver
 from costagg.publishing import Figures, figure_lines
 from costagg.settings import CostSettings, EnvironmentSettings
 from costagg.standing import Budget, figures_now
-from costagg.store import CostStore
+from costagg.store import CostStore, StoreUnavailable
 from costagg.tenants import TenantSource
 from llmplatform.aws.access import AccessSource
 from llmplatform.aws.cost_reader import CostReader, CostsUnavailable
@@ -64,7 +64,7 @@ class CostJob:
         report: RunReport | None = None
         try:
             report = await compute(services, self.terms, self.clock, tenants, progress, asked=asked)
-        except CostsUnavailable as unavailable:
+        except (CostsUnavailable, StoreUnavailable) as unavailable:
             logger.error("nothing is computed: %s", unavailable)  # noqa: TRY400
         figures = await figures_now(
             services.costs,

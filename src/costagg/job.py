@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from costagg.allocation import AllocationRules, HourCost, allocate
-from costagg.hours import HourRules, computed_when_over, hours_due, state_after
+from costagg.hours import HOUR, HourRules, computed_when_over, hours_due, state_after
 from costagg.instances import EndpointReader
 from costagg.ledger_reader import LedgerReader, LedgerUnavailable
 from costagg.metric_reader import MetricReader, MetricsUnavailable
@@ -111,8 +111,8 @@ async def compute(
 
     `tenants` is None where they could not be read: who is known otherwise is computed, and no hour closed.
 
-    Raises CostsUnavailable when not even the state of the hours can be read; a single hour that fails is
-    in the report.
+    Raises CostsUnavailable or StoreUnavailable when the table is away altogether; a single hour that fails
+    is in the report.
     """
     now = clock.now()
     first = min(asked, default=now - terms.hours.look_back)
@@ -121,8 +121,10 @@ async def compute(
     hours = tuple(asked) or plan.hours
     read_for = await _read_for(services, tenants, hours, statuses)
     endpoints = await services.endpoints.read(hours)
-    work = _Work(services, terms, clock, read_for, whole=tenants is not None)
+    busy = {hour for hour, status in statuses.items() if status.ledger_rows}
+    work = _Work(services, terms, clock, read_for, tenants is not None, busy)
     reports = []
+    await services.store.begin(min(hours))
     for hour in hours:
         report = await work.compute(hour, endpoints.get(hour, {}))
         reports.append(report)
@@ -158,6 +160,8 @@ class _Work:
     """Whose rows are read."""
     whole: bool
     """Whether that is everybody."""
+    busy: set[datetime]
+    """Hours that had requests, of those that are known and those of this run."""
 
     async def compute(self, hour: datetime, endpoints: Endpoints) -> HourReport:
         """An hour, from its claim to the last line of an earlier run that is removed."""
@@ -174,6 +178,7 @@ class _Work:
                 region=terms.region,
                 rules=terms.allocation,
                 metrics_requested=_metrics_of(usage, endpoints),
+                at_work=self._at_work(usage),
             )
             status = self._status(read_at, usage, endpoints, cost)
             held = await store.write(claim, cost.lines) and await store.publish(claim, status)
@@ -207,6 +212,12 @@ class _Work:
                 raise
             logger.error("computing from CloudWatch's metrics instead: %s", unavailable)  # noqa: TRY400
         return await self.services.metrics.usage(hour, self.tenants, self.terms.catalogue)
+
+    def _at_work(self, usage: HourUsage) -> bool:
+        """Whether the platform ran in an hour: from its first request on, as far back as we look."""
+        if usage.requests:
+            self.busy.add(usage.hour)
+        return min(self.busy, default=usage.hour + HOUR) <= usage.hour
 
     def _status(
         self, read_at: datetime, usage: HourUsage, endpoints: Endpoints, cost: HourCost

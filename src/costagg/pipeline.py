@@ -98,14 +98,18 @@ def pipeline_lines(
     region: str,
     quantities: PipelineQuantities,
     metrics_requested: int,
+    at_work: bool,
 ) -> Iterator[CostLine]:
-    """The lines of an hour; `metrics_requested` is what this run asked of GetMetricData for it."""
+    """The lines of an hour; `metrics_requested` is what this run asked of GetMetricData for it.
+
+    `at_work` says that the platform ran, whether anybody asked for something or not.
+    """
     total: defaultdict[str, Fraction] = defaultdict(Fraction)
     for times, each in (
         (usage.requests, quantities.per_request),
         (usage.sampled, quantities.per_sample),
         (usage.judged, quantities.per_judgement),
-        (1, quantities.per_hour),
+        (int(at_work), quantities.per_hour),
     ):
         for name, quantity in each.items():
             total[name] += times * quantity

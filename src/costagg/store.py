@@ -8,21 +8,21 @@ none, also of a run that died. Readers are in `llmplatform.aws.cost_reader`.
 """
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-import aiohttp
 import orjson
 
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.patient_dynamodb import PatientDynamoDb
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.costs import (
     CostLine,
     HourStatus,
     Item,
+    beginning_key,
     decode_status,
     encode_line,
     encode_status,
@@ -42,15 +42,6 @@ _SORT: Final = TENANT_COST.sort_key.name
 _OWNERS: Final = "owners_written"
 """On the status row: whoever any run may have written lines of. It only grows."""
 
-_REFUSED_FOR_GOOD: Final = frozenset(
-    {
-        "AccessDeniedException",
-        "ItemCollectionSizeLimitExceededException",
-        "ResourceNotFoundException",
-        "SerializationException",
-        "ValidationException",
-    }
-)
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 
 _Job = TypeVar("_Job")
@@ -82,9 +73,23 @@ class CostStore:
     def __init__(
         self, dynamodb: DynamoDb, *, table: str = TENANT_COST.name, first_pause_s: float = FIRST_PAUSE_S
     ) -> None:
-        self._dynamodb = dynamodb
+        self._dynamodb = PatientDynamoDb(
+            dynamodb, in_flight=CALLS_IN_FLIGHT, attempts=ATTEMPTS, first_pause_s=first_pause_s
+        )
         self._table = table
-        self._first_pause_s = first_pause_s
+
+    async def begin(self, hour: datetime) -> None:
+        """Have the platform begin with an hour, unless it began before: hours before that have no cost."""
+        await self._did(
+            "UpdateItem",
+            {
+                "Key": beginning_key(),
+                "UpdateExpression": "SET #hour = :hour",
+                "ConditionExpression": "attribute_not_exists(#hour) OR #hour > :hour",
+                "ExpressionAttributeNames": {"#hour": "hour"},
+                "ExpressionAttributeValues": {":hour": {"S": hour.isoformat()}},
+            },
+        )
 
     async def claim(self, hour: datetime) -> Claim:
         """A run's number for an hour. A lost answer skips a number, which harms nobody."""
@@ -249,22 +254,14 @@ class CostStore:
         Every operation here may be done twice: an attempt whose answer was lost is simply made again.
         """
         encoded = orjson.dumps({"TableName": self._table, **request})
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                most_s = self._first_pause_s * 2 ** (attempt - 1)
-                await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-            try:
-                return await self._dynamodb.call(operation, encoded)
-            except DynamoDbFault as fault:
-                if fault.kind == _CONDITION_FAILED:
-                    raise _ConditionFailed from None
-                problem = str(fault)
-                if fault.kind in _REFUSED_FOR_GOOD:
-                    break
-            except (TelemetryFault, aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = f"DynamoDB {operation} had no answer: {type(error).__name__}"
-        raise StoreUnavailable(problem)
+        try:
+            return await self._dynamodb.call(operation, encoded)
+        except DynamoDbFault as fault:
+            if fault.kind == _CONDITION_FAILED:
+                raise _ConditionFailed from None
+            raise StoreUnavailable(str(fault)) from None
+        except TelemetryFault as fault:
+            raise StoreUnavailable(str(fault)) from None
 
 
 async def _each(jobs: Iterable[_Job], do: Callable[[_Job], Awaitable[None]]) -> None:

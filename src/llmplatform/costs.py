@@ -175,6 +175,11 @@ def status_key(hour: datetime) -> Item:
     return {_KEY: {"S": partition_key(STATUS, hour.date())}, _SORT: {"S": f"{hour:%H}"}}
 
 
+def beginning_key() -> Item:
+    """Key of the row whose `hour` is the first that was ever computed: before it there was no platform."""
+    return {_KEY: {"S": STATUS}, _SORT: {"S": "beginning"}}
+
+
 def line_key(line: CostLine) -> Item:
     """Key of a line's row."""
     return {_KEY: {"S": partition_key(line.tenant_id, line.hour.date())}, _SORT: {"S": line.key}}

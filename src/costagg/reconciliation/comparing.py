@@ -174,6 +174,9 @@ class _Comparison:
         if service is None:
             self.not_compared[charge.product_code] += charge.cost_usd + charge.discount_usd
             return
+        if (what := self._usage_types.left_out_as(charge)) is not None:
+            self.not_compared[f"{service} ({what})"] += charge.cost_usd + charge.discount_usd
+            return
         if charge.discount_usd:
             self._services[service].name("credits_and_discounts", charge.discount_usd, usage=False)
         if charge.kind != USAGE:
@@ -183,7 +186,7 @@ class _Comparison:
                 self._unmapped(service, charge, f"line item type {charge.item_type}")
         elif not self._cells.bill(charge):
             self._services[service].name("unmapped_usage_type", charge.cost_usd, usage=True)
-            self._unmapped(service, charge, charge.product_name or charge.pricing_unit)
+            self._unmapped(service, charge, charge.usage_type)
 
     def compare(self) -> None:
         """Compare every cell, as a whole and by tenant."""
@@ -275,7 +278,15 @@ class _Comparison:
 
     def _unmapped(self, service: str, charge: Charge, about: str) -> None:
         found = self._found[
-            _About(service, "unmapped_usage_type", about, charge.usage_type, "", charge.region, None)
+            _About(
+                service,
+                "unmapped_usage_type",
+                about,
+                charge.product_name or charge.pricing_unit,
+                "",
+                charge.region,
+                charge.endpoint_name,
+            )
         ]
         found.usd += charge.cost_usd
         found.usage_types.add(charge.usage_type)

@@ -16,7 +16,7 @@ from costagg.reconciliation.charges import Bill, BillFault, Charge
 from costagg.reconciliation.cur_sql import TenantsOnBill, items_of, literal, literals, refuse_missing
 from costagg.reconciliation.usage_types import UsageTypes
 
-MEMORY_LIMIT: Final = "512MB"
+MEMORY_LIMIT: Final = "256MB"
 CURRENCY: Final = "USD"
 
 _READERS: Final = {
@@ -26,6 +26,7 @@ _READERS: Final = {
 }
 _SUFFIXES: Final = tuple(_READERS)
 _PATTERN: Final = frozenset("*?[")
+_PERIOD: Final = "BILLING_PERIOD="
 _NAMED_FILES: Final = 6
 _PAGE: Final = 10_000
 
@@ -57,7 +58,7 @@ _CHARGES: Final = """
 def find_files(names: Sequence[str]) -> tuple[Path, ...]:
     """Every Parquet and CSV file that names, folders and patterns stand for, once, in order.
 
-    Raises BillFault where one of them stands for none.
+    Raises BillFault where one of them stands for none, and for several versions of an export.
     """
     found: dict[Path, None] = {}
     for name in names:
@@ -65,6 +66,7 @@ def find_files(names: Sequence[str]) -> tuple[Path, ...]:
         if not files:
             raise BillFault(f"{name}: no Parquet or CSV file there")
         found |= dict.fromkeys(files)
+    _refuse_versions(found)
     return tuple(found)
 
 
@@ -102,6 +104,19 @@ def read_bill(
                 raise BillFault(f"the export cannot be read: {str(error).splitlines()[0]}") from error
 
 
+def _refuse_versions(files: Iterable[Path]) -> None:
+    """An export that keeps its versions has a folder for each in the period's; each has the whole period."""
+    versions: dict[Path, set[str]] = {}
+    for file in files:
+        if file.parent.parent.name.startswith(_PERIOD):
+            versions.setdefault(file.parent.parent, set()).add(file.parent.name)
+    for period, names in versions.items():
+        if len(names) > 1:
+            raise BillFault(
+                f"{period.name} has {len(names)} versions of the export: name the newest, {max(names)}"
+            )
+
+
 def _make_items(
     connection: duckdb.DuckDBPyConnection,
     files: Sequence[Path],
@@ -127,14 +142,14 @@ def _make_items(
 def _keep_period(
     connection: duckdb.DuckDBPyConnection, first: date, last: date, accounts: Sequence[str]
 ) -> None:
-    """A view `items` of the line items that began in the period, of some accounts or of all."""
+    """A table `items` of the line items that began in the period, of some accounts or of all."""
     wanted = [
         f"started >= {literal(first.isoformat())}::TIMESTAMP",
         f"started < {literal((last + timedelta(days=1)).isoformat())}::TIMESTAMP",
     ]
     if accounts:
         wanted.append(f"list_contains({literals(accounts)}, account)")
-    connection.execute(f"CREATE TEMP VIEW items AS FROM every_item WHERE {' AND '.join(wanted)}")
+    connection.execute(f"CREATE TEMP TABLE items AS FROM every_item WHERE {' AND '.join(wanted)}")
 
 
 def _refuse_currencies(connection: duckdb.DuckDBPyConnection) -> None:

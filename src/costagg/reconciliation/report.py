@@ -3,6 +3,7 @@
 Three tables: services, tenants that the bill names, and what differs, the largest first, by name.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
@@ -21,6 +22,7 @@ from costagg.reconciliation.results import (
     ServiceResult,
     TenantResult,
 )
+from llmplatform.prices import DEFAULT_TIER
 
 _CENT: Final = Decimal("0.01")
 _NOTHING: Final = "-"
@@ -33,13 +35,13 @@ def as_tables(result: Reconciliation, *, limit_percent: Decimal, rows: int) -> R
         Text(),
         _services(result, limit_percent),
     ]
-    if any(one.told or one.not_told_usd for one in result.tenants):
+    if any(one.told for one in result.tenants):
         parts += [Text(), _tenants(result, limit_percent)]
     if result.findings:
         parts += [Text(), _findings(result.findings[:rows])]
     if (left := len(result.findings) - rows) > 0:
         parts.append(Text(f"{left} more, smaller ones: --rows or --json shows them"))
-    parts += [Text(), *(Text(f"note: {note}") for note in _notes(result))]
+    parts += [Text(), *map(Text, _legend(result)), *(Text(f"note: {note}") for note in _notes(result))]
     parts.append(Text(verdict(result, limit_percent)))
     return Group(*parts)
 
@@ -144,23 +146,26 @@ def _services(result: Reconciliation, limit_percent: Decimal) -> Table:
 
 
 def _tenants(result: Reconciliation, limit_percent: Decimal) -> Table:
+    """Those that the bill names, with what it does not tell of them; of the others the sum alone."""
     table = _table(
         "tenant", "service", "usage billed", "attributed", "difference", "error", "not told", "why", numbers=5
     )
     table.columns[1].justify = "left"
+    owners = Counter(one.service for one in result.tenants if one.not_told_usd)
     for one in result.tenants:
-        nobody = one.tenant_id == NOT_TOLD
-        table.add_row(
-            "(not told by the bill)" if nobody else one.tenant_id,
-            one.service,
-            _usd(one.compared.usage_usd) if one.told else _NOTHING,
-            _usd(one.compared.attributed_usd) if one.told else _NOTHING,
-            _signed(one.compared.difference_usd) if one.told else _NOTHING,
-            _percent(one.compared.error_percent) if one.told else "not told",
-            _usd(one.not_told_usd) if one.not_told_usd else "",
-            _why(one.compared),
-            style="red" if one.over(limit_percent) else None,
-        )
+        if one.told:
+            nobody = one.tenant_id == NOT_TOLD
+            table.add_row(
+                f"(not told, owners: {owners[one.service]})" if nobody else one.tenant_id,
+                one.service,
+                _usd(one.compared.usage_usd),
+                _usd(one.compared.attributed_usd),
+                _signed(one.compared.difference_usd),
+                _percent(one.compared.error_percent),
+                _usd(one.not_told_usd) if one.not_told_usd else "",
+                _why(one.compared),
+                style="red" if one.over(limit_percent) else None,
+            )
     return table
 
 
@@ -169,34 +174,38 @@ def _findings(findings: Iterable[Finding]) -> Table:
     for column in table.columns[:3]:
         column.justify = "right"
     for one in findings:
-        of_what = (one.about, one.charge_class, one.service_tier, one.region, one.endpoint_name)
+        tier = "" if one.service_tier == DEFAULT_TIER else one.service_tier
+        of_what = (one.service, one.about, one.charge_class, tier, one.region, one.endpoint_name)
         table.add_row(
             _signed(one.usd),
             _quantity(one.billed_quantity),
             _quantity(one.attributed_quantity),
-            f"{one.residual}: {MEANING[one.residual]}",
-            " ".join(part for part in (one.service, *of_what) if part),
+            one.residual,
+            " ".join(part for part in of_what if part),
             ", ".join(one.usage_types) or _NOTHING,
             str(one.first_day) if one.days == 1 else f"{one.first_day} to {one.last_day} ({one.days})",
         )
     return table
 
 
+def _legend(result: Reconciliation) -> Iterable[str]:
+    """What the reasons mean that are there."""
+    there = {residual for one in result.services for residual in one.compared.residuals}
+    return (f"{residual}: {meaning}" for residual, meaning in MEANING.items() if residual in there)
+
+
 def _notes(result: Reconciliation) -> list[str]:
     notes = list(result.notes)
     if result.open_hours:
-        notes.append(f"{result.open_hours} hours are not closed: what was attributed there may change")
+        notes.append(f"hours that are not closed: {result.open_hours}; what was attributed there may change")
     for one in result.services:
         if one.unpriced_lines:
             notes.append(f"{one.service}: {one.unpriced_lines} cost lines have no price")
         if one.uncounted_requests:
             notes.append(f"{one.service}: of {one.uncounted_requests} charges nobody knows the quantity")
     if result.not_compared_usd:
-        total = sum(result.not_compared_usd.values(), Decimal(0))
-        notes.append(
-            f"{_usd(total)} of the bill is of {len(result.not_compared_usd)} services not attributed: "
-            + ", ".join(f"{code} {_usd(usd)}" for code, usd in result.not_compared_usd.items())
-        )
+        others = ", ".join(f"{code} {_usd(usd)}" for code, usd in result.not_compared_usd.items())
+        notes.append(f"also on the bill and not attributed: {others}")
     return notes
 
 

@@ -155,7 +155,7 @@ class Reconciliation:
     findings: tuple[Finding, ...]
     """The largest first."""
     not_compared_usd: Mapping[str, Decimal]
-    """Services on the bill that nothing is attributed of, by product code."""
+    """What is on the bill and never attributed, by product code or by what it is."""
     open_hours: int
     """Hours of the period that are not closed: what was attributed there may change."""
     notes: tuple[str, ...]

@@ -95,6 +95,12 @@ class InstanceMeter(_Spelled):
     """How usage types spell instance-hours."""
 
 
+class LeftOut(_Spelled):
+    """Usage types of a product that are no part of the comparison."""
+
+    what: str
+
+
 class Model(_Row):
     """How the bill calls a model."""
 
@@ -121,6 +127,7 @@ class UsageTypes(BaseModel):
     token_classes: Mapping[str, TokenClass]
     models: tuple[Model, ...]
     instance_meters: tuple[InstanceMeter, ...]
+    left_out: tuple[LeftOut, ...] = ()
     services: tuple[Services, ...]
 
     @cached_property
@@ -151,6 +158,12 @@ class UsageTypes(BaseModel):
             if meter.product_name is not None and meter.product_name in charge.product_name:
                 return meter.service
         return None
+
+    def left_out_as(self, charge: Charge) -> str | None:
+        """What a charge is that is left out; None is one that is compared."""
+        _, usage_type = self._region_and_rest(charge)
+        found = (row.what for row in self.left_out if _match(row, charge, usage_type) is not None)
+        return next(found, None)
 
     def metered(self, charge: Charge) -> Metered | None:
         """What a usage charge counts; None is a usage type that the table does not know."""
@@ -226,7 +239,7 @@ def _whole(service: str) -> Meter:
     return Meter(service, WHOLE_SERVICE, "service", DEFAULT_TIER, "")
 
 
-def _match(row: TokenMeter | InstanceMeter, charge: Charge, usage_type: str) -> Mapping[str, str] | None:
+def _match(row: _Spelled, charge: Charge, usage_type: str) -> Mapping[str, str] | None:
     """What the groups of a row's pattern hold, where the row is about the charge."""
     name = row.product_name if isinstance(row, TokenMeter) else None
     named = name is not None and name in charge.product_name

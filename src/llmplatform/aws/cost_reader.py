@@ -20,6 +20,7 @@ from llmplatform.costs import (
     HourStatus,
     Item,
     StoredLine,
+    beginning_key,
     decode_line,
     decode_status,
     partition_key,
@@ -54,9 +55,15 @@ class CostReader:
         self._dynamodb = PatientDynamoDb(dynamodb, in_flight=queries_at_once, first_pause_s=first_pause_s)
 
     async def statuses(self, first: date, last: date) -> Statuses:
-        """The statuses of all hours from the first day to the last, both included, in order."""
+        """The statuses of all hours from the first day to the last, both included, in order.
+
+        Hours before the platform began are closed and have no lines.
+        """
+        began = await self._began()
         days = await asyncio.gather(*(self._statuses_of(day) for day in _days(first, last)))
-        return {hour: status for day in days for hour, status in day.items()}
+        known = {hour: status for day in days for hour, status in day.items()}
+        before = (hour for day in _days(first, last) for hour in _hours(day) if began and hour < began)
+        return {hour: HourStatus(hour, "closed", claimed_run=0, run=0) for hour in before} | known
 
     async def lines(self, owner: str, first: date, last: date, statuses: Statuses) -> list[CostLine]:
         """An owner's lines that count, by hour and key.
@@ -103,6 +110,16 @@ class CostReader:
         visible = zip(wanted, (_visible(lines, statuses) for lines in stored), strict=True)
         return {owner: lines for owner, lines in visible if lines}
 
+    async def _began(self) -> datetime | None:
+        """The first hour that was ever computed; None before any was."""
+        request = {"TableName": TENANT_COST.name, "Key": beginning_key(), "ConsistentRead": True}
+        try:
+            answer = await self._dynamodb.call("GetItem", request)
+        except (DynamoDbFault, DynamoDbUnavailable) as fault:
+            raise CostsUnavailable(f"the costs cannot be read: {fault}") from fault
+        item = answer.get("Item")
+        return None if item is None else datetime.fromisoformat(item["hour"]["S"])
+
     async def _statuses_of(self, day: date) -> Statuses:
         found = [decode_status(item) for item in await self._partition(STATUS, day)]
         return {status.hour: status for status in found}
@@ -129,9 +146,12 @@ def _days(first: date, last: date) -> Iterable[date]:
 
 
 def _of_day(statuses: Statuses, day: date) -> Statuses:
+    return {hour: statuses[hour] for hour in _hours(day) if hour in statuses}
+
+
+def _hours(day: date) -> Iterable[datetime]:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    hours = (midnight + timedelta(hours=number) for number in range(24))
-    return {hour: statuses[hour] for hour in hours if hour in statuses}
+    return (midnight + timedelta(hours=number) for number in range(24))
 
 
 def _visible(stored: Iterable[StoredLine], statuses: Statuses) -> list[CostLine]:

@@ -13,7 +13,7 @@ import aiohttp
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
 from llmplatform.errors import TelemetryFault
 
-# Waits of at most 50, 100, 200 and 400 ms.
+# Waits of at most 50, 100, 200 and 400 ms, and so on.
 ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.05
 
@@ -32,9 +32,17 @@ class DynamoDbUnavailable(TelemetryFault):
 class PatientDynamoDb:
     """The service behind an open client."""
 
-    def __init__(self, dynamodb: DynamoDb, *, in_flight: int, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        """At most `in_flight` calls at once."""
+    def __init__(
+        self,
+        dynamodb: DynamoDb,
+        *,
+        in_flight: int,
+        attempts: int = ATTEMPTS,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        """At most `in_flight` calls at once, each made at most `attempts` times."""
         self._dynamodb = dynamodb
+        self._attempts = attempts
         self._first_pause_s = first_pause_s
         self._in_flight = asyncio.Semaphore(in_flight)
 
@@ -44,7 +52,7 @@ class PatientDynamoDb:
         Raises DynamoDbFault when it was refused for good, DynamoDbUnavailable otherwise.
         """
         problem = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             if attempt:
                 await self.pause(attempt - 1)
             try:

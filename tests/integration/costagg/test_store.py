@@ -24,6 +24,7 @@ from llmplatform.costs import (
     HourStatus,
     StoredLine,
     amounts_by_owner,
+    beginning_key,
     decode_line,
     decode_status,
     partition_key,
@@ -519,7 +520,7 @@ async def test_what_may_pass_is_tried_again(status: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "attempts"), [("AccessDeniedException", 1), ("ThrottlingException", ATTEMPTS)]
+    ("kind", "attempts"), [("ValidationException", 1), ("ThrottlingException", ATTEMPTS)]
 )
 async def test_a_table_that_will_not_is_told_and_not_asked_for_ever(kind: str, attempts: int) -> None:
     asked: list[bytes] = []
@@ -544,3 +545,12 @@ async def test_a_table_that_is_not_there_is_unavailable(unused_tcp_port: int) ->
         claim = Claim(HOUR, 1, HourStatus(HOUR, "open", claimed_run=0, run=0))
         with pytest.raises(StoreUnavailable, match="no answer"):
             await store.write(claim, BEFORE)
+
+
+async def test_the_platform_begins_with_the_earliest_hour_that_was_computed(table: Table) -> None:
+    store = table.store()
+    for hour in (HOUR, HOUR + timedelta(hours=1), HOUR - timedelta(hours=2), HOUR):
+        await store.begin(hour)
+    row = {"TableName": table.name, "Key": beginning_key(), "ConsistentRead": True}
+    stored = (await DynamoDb(table.http).call("GetItem", row))["Item"]
+    assert datetime.fromisoformat(stored["hour"]["S"]) == HOUR - timedelta(hours=2)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zlib import crc32
@@ -14,9 +14,10 @@ from harness.cost_lines import HOUR, INPUT, INSTANCE, CostTable, cost_table, sta
 from llmplatform.aws.cost_reader import READS_OF_A_DAY, CostReader, CostsUnavailable
 from llmplatform.aws.dynamodb import DynamoDb
 from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.tables import TENANT_COST
 from llmplatform.bills import bill_rows, total_usd
 from llmplatform.clock import SystemClock
-from llmplatform.costs import UNUSED, CostLine
+from llmplatform.costs import UNUSED, CostLine, beginning_key
 from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
 
@@ -61,10 +62,15 @@ class Meddling(DynamoDb):
     async def call(self, operation: str, request: Mapping[str, Any] | bytes) -> dict[str, Any]:
         answer = await super().call(operation, request)
         assert isinstance(request, Mapping)
-        if not request["ExpressionAttributeValues"][":day"]["S"].startswith("_status#"):
+        if operation == "Query" and not _of_statuses(request):
             self.reads += 1
             await self._then()
         return answer
+
+
+def _of_statuses(query: Mapping[str, Any]) -> bool:
+    day: str = query["ExpressionAttributeValues"][":day"]["S"]
+    return day.startswith("_status#")
 
 
 def http_to(url: str) -> SignedHttp:
@@ -212,3 +218,20 @@ async def test_a_table_that_does_not_answer_is_said_to_be_unavailable() -> None:
             await nothing.reader.statuses(DAY, DAY)
         with pytest.raises(CostsUnavailable):
             await nothing.reader.lines("acme", DAY, DAY, {HOUR: status_of([INPUT])})
+
+
+async def test_hours_before_the_platform_began_are_closed_and_have_no_lines(aws: Emulator, day: date) -> None:
+    async with http_to(aws.url) as http:
+        dynamodb = DynamoDb(http)
+        reader = CostReader(dynamodb)
+        assert await reader.statuses(day, day) == {}
+        began = datetime(day.year, day.month, day.day, 20, tzinfo=UTC)
+        item = beginning_key() | {"hour": {"S": began.isoformat()}}
+        await dynamodb.call("PutItem", {"TableName": TENANT_COST.name, "Item": item})
+        try:
+            statuses = await reader.statuses(day, day)
+            assert list(statuses) == [began - timedelta(hours=back) for back in range(20, 0, -1)]
+            assert all(status.closed and not status.run and not status.owners for status in statuses.values())
+            assert await reader.lines("acme", day, day, statuses) == []
+        finally:
+            await dynamodb.call("DeleteItem", {"TableName": TENANT_COST.name, "Key": beginning_key()})

@@ -142,7 +142,7 @@ async def test_a_tenant_is_told_by_model_with_quantities_and_prices(desk: Desk) 
         "4.0000",
         "open",
     ]
-    assert "bedrock, judging" in told
+    assert "bedrock  judging" in told
     assert "dollars per hour" in told
 
 

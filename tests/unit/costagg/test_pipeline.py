@@ -26,10 +26,17 @@ ALONE = PipelineQuantities(
 )
 
 
-def lines_of(facts: HourUsage, quantities: PipelineQuantities = ALONE, metrics: int = 0) -> list[CostLine]:
+def lines_of(
+    facts: HourUsage, quantities: PipelineQuantities = ALONE, metrics: int = 0, *, at_work: bool = True
+) -> list[CostLine]:
     return list(
         pipeline_lines(
-            facts, prices(WRITE_PRICE), region=REGION, quantities=quantities, metrics_requested=metrics
+            facts,
+            prices(WRITE_PRICE),
+            region=REGION,
+            quantities=quantities,
+            metrics_requested=metrics,
+            at_work=at_work,
         )
     )
 
@@ -56,11 +63,20 @@ def test_what_is_not_used_makes_no_line() -> None:
     assert lines_of(usage()) == []
 
 
+def test_an_hour_before_the_platform_ran_has_no_fixed_cost() -> None:
+    assert lines_of(usage(), PipelineQuantities({}, {}, {}, {STREAM_HOURS: Fraction(1)}), at_work=False) == []
+
+
 def test_every_service_of_the_defaults_has_a_price() -> None:
     facts = usage(requests=83_000, sampled=4_000, judged=4_000, calls={call(): Calls(1, {"input": 1})})
     lines = list(
         pipeline_lines(
-            facts, load_prices(), region=REGION, quantities=PipelineQuantities(), metrics_requested=2_000
+            facts,
+            load_prices(),
+            region=REGION,
+            quantities=PipelineQuantities(),
+            metrics_requested=2_000,
+            at_work=True,
         )
     )
     assert len(lines) == 11

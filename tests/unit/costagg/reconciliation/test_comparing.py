@@ -322,6 +322,25 @@ def test_other_services_are_said_and_not_compared(tmp_path: Path) -> None:
     assert not result.over(LIMIT)
 
 
+def test_training_is_no_part_of_what_serves_models(tmp_path: Path) -> None:
+    items = line_items(LINES, TYPES)
+    host = next(item for item in items if item["line_item_product_code"] == "AmazonSageMaker")
+    training = host | {
+        "identity_line_item_id": "training",
+        "line_item_usage_type": "USE1-Train:ml.p4d.24xlarge",
+        "line_item_unblended_cost": Decimal(5_000),
+    }
+    storage = host | {
+        "identity_line_item_id": "storage",
+        "line_item_usage_type": "USE1-Host:VolumeUsage.gp2",
+        "line_item_unblended_cost": Decimal(2),
+    }
+    result = bill_and_compare(tmp_path, items=[*items, training, storage])
+    (what,) = result.not_compared_usd
+    assert what.startswith("AmazonSageMaker (training")
+    assert errors(of(result, "AmazonSageMaker")) == {"unmapped_usage_type": Decimal(2)}
+
+
 def test_what_we_have_no_price_for_is_unpriced_at_the_bills_price(tmp_path: Path) -> None:
     lines = tuple(
         replace(line, amount_usd=None, unit_price_usd=None)
@@ -408,3 +427,22 @@ def test_several_faults_at_once_are_told_apart(tmp_path: Path) -> None:
     assert of(result).residuals["price"] == pytest.approx(nova / 10, abs=Decimal("0.000001"))
     assert of(result).residuals["quantity"] == pytest.approx(3 * Decimal("3.30"), abs=Decimal("0.000001"))
     assert of(result).residuals["credits_and_discounts"] == -7
+
+
+def test_a_month_of_fifty_tenants_and_ten_models_is_right_to_the_last_digit(tmp_path: Path) -> None:
+    price_keys = [f"{model.base_model}/{scope}" for model in TYPES.models[:5] for scope in ("geo", "global")]
+    lines = [
+        token_line(f"tenant-{tenant}", at, price_key, "input", 1_000_003 + 17 * tenant)
+        for at in (datetime(2026, 11, 1, 9, tzinfo=UTC) + timedelta(days=number) for number in range(30))
+        for tenant in range(50)
+        for price_key in price_keys
+    ]
+    folder = write_parquet(line_items(lines, TYPES), tmp_path, files=4)
+    last = date(2026, 11, 30)
+    bill = read_bill(find_files([str(folder)]), FIRST, last, TYPES)
+    assert bill.rows == len(lines) == 15_000
+    result = reconcile(bill, lines, first=FIRST, last=last, usage_types=TYPES)
+    adds_up(result)
+    assert of(result).gross_error_percent < Decimal("0.0000001")
+    assert sum(one.told for one in result.tenants) == 50
+    assert not result.over(Decimal("0.001"))

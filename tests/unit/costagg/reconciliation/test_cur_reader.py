@@ -146,6 +146,15 @@ def test_one_export_in_two_formats_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "both")
 
 
+def test_versions_of_one_export_are_refused_and_the_newest_is_named(tmp_path: Path) -> None:
+    period = tmp_path / "data" / "BILLING_PERIOD=2026-11"
+    for version in ("2026-11-29T10:00:00Z-aa", "2026-11-30T10:00:00Z-bb"):
+        write_parquet(items(), period / version)
+    with pytest.raises(BillFault, match=r"BILLING_PERIOD=2026-11 has 2 versions .*2026-11-30T10:00:00Z-bb"):
+        find_files([str(tmp_path)])
+    assert len(find_files([str(period / "2026-11-30T10:00:00Z-bb")])) == 1
+
+
 def test_ids_that_come_again_for_something_else_are_no_duplicates(tmp_path: Path) -> None:
     made = [one | {"identity_line_item_id": "same"} for one in items(line(), line("globex"), line(day=6))]
     assert read(write_parquet(made, tmp_path)).rows == 3
