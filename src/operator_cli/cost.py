@@ -31,7 +31,7 @@ def cost(
     tenant: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TENANT]", callback=_owner, help="Whose; everybody's if not given.", show_default=False
+            metavar="TENANT", callback=_owner, help="Whose; everybody's if not given.", show_default=False
         ),
     ] = None,
     *,

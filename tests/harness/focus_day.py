@@ -1,4 +1,4 @@
-"""Days of cost with all that an export has to tell: tokens, shared endpoints, idle hours, the platform's own."""
+"""Days of cost with all that an export has to tell: tokens, a shared endpoint, idle hours, the platform."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
