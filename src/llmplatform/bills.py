@@ -6,7 +6,7 @@ Reading the lines is `llmplatform.aws.cost_reader`. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from functools import lru_cache, partial
@@ -157,12 +157,13 @@ def _row(alike: tuple[Any, ...], added: _Sum, *, closed: bool) -> BillRow:
 
 def _order(row: BillRow) -> tuple[Any, ...]:
     """By the row's fields from the first on; what is unknown comes first."""
-    return tuple((value is not None, value) if value is not None else (False,) for value in astuple(row))
+    return tuple((value is not None, value) if value is not None else (False,) for value in _ALL(row))
 
 
 _NOT_OF_LINE: Final = {"period", "quantity", "amount_usd", "requests", "completeness", "tokens"}
 _ABOUT: Final = attrgetter(*(field.name for field in fields(BillRow) if field.name not in _NOT_OF_LINE))
 """What a line is about, in the order of a row's fields."""
+_ALL: Final = attrgetter(*(field.name for field in fields(BillRow)))
 _FORMATS: Final[Mapping[Granularity, str]] = {"hour": "%Y-%m-%dT%H", "day": "%Y-%m-%d", "month": "%Y-%m"}
 _AN_HOUR: Final = len("2026-11-23T20")
 _A_DAY: Final = len("2026-11-23")

@@ -81,8 +81,8 @@ def _text(value: Value) -> str:
         case None:
             return ""
         case Decimal():
-            plain = f"{value.normalize():f}"
-            return plain if "." in plain else f"{plain}.0"
+            whole, _, part = f"{value:f}".partition(".")
+            return f"{whole}.{part.rstrip('0') or '0'}"
         case datetime():
             return f"{value:%Y-%m-%dT%H:%M:%SZ}"
         case str():

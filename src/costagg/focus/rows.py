@@ -208,7 +208,7 @@ def _description(row: BillRow) -> str:
     """The same for all that an origin charge was split into."""
     if row.charge_class == _SPLIT:
         return f"{row.price_key} instances of endpoint {row.endpoint_name}"
-    if row.model_id is None:
+    if row.charge_class not in _METERS:
         return f"{row.price_key} in {row.region}"
     tier = "" if row.service_tier == DEFAULT_TIER else f", {row.service_tier} tier"
     return f"{row.model_id} {_METERS[row.charge_class].lower()}{tier} in {row.region}"
