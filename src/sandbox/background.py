@@ -55,22 +55,19 @@ class Job:
     """Of its log; with it, that it is ready is told."""
 
 
-COST_EVERY_S: Final = 60
-"""A laptop does not wait an hour to see what a chat cost."""
-
-JOBS: Final = (
-    Job("evaluation", "evalworker", ("run",), "evalworker.log", "answers are not evaluated", LEASE_IS_TAKEN),
-    Job("drift detection", "evalworker", ("drift",), "drift.log", "falling scores are not seen"),
-    Job(
-        "cost job",
-        "costagg",
-        ("run", "--every", str(COST_EVERY_S)),
-        "costagg.log",
-        "what is used is not priced",
-        HOURS_COMPUTED,
-    ),
-    Job("billing API", "costagg", ("serve",), "billing.log", "no bill can be asked for", BILLING_LISTENS),
+EVALUATION: Final = Job(
+    "evaluation", "evalworker", ("run",), "evalworker.log", "answers are not evaluated", LEASE_IS_TAKEN
 )
+DRIFT: Final = Job("drift detection", "evalworker", ("drift",), "drift.log", "falling scores are not seen")
+BILLING: Final = Job(
+    "billing API", "costagg", ("serve",), "billing.log", "no bill can be asked for", BILLING_LISTENS
+)
+
+
+def cost_job(every_s: float) -> Job:
+    """The job that prices what was used."""
+    command = ("run", "--every", f"{every_s:g}")
+    return Job("cost job", "costagg", command, "costagg.log", "what is used is not priced", HOURS_COMPUTED)
 
 
 class Background:
@@ -82,7 +79,7 @@ class Background:
         environment: Mapping[str, str],
         listener: Listener,
         children: list[Child],
-        jobs: Sequence[Job] = JOBS,
+        jobs: Sequence[Job],
     ) -> None:
         """`children` has those that run, for whoever must end them by force."""
         self._folder = folder

@@ -1,4 +1,4 @@
-"""The sandbox's settings: `SANDBOX_*` variables. Nothing needs one: every port may be any."""
+"""The sandbox's settings: `SANDBOX_*` variables. Nothing needs one."""
 
 import os
 
@@ -9,7 +9,7 @@ from llmplatform.settings import describe, refuse_unknown
 
 
 class SandboxSettings(BaseSettings):
-    """Ports, as `SANDBOX_*` variables; 0 takes any that is free."""
+    """Every `SANDBOX_*` variable; as a port, 0 takes any that is free."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
 
@@ -17,6 +17,8 @@ class SandboxSettings(BaseSettings):
     runtime_port: int = Field(default=0, ge=0, le=65_535)
     emf_port: int = Field(default=0, ge=0, le=65_535)
     otlp_port: int = Field(default=0, ge=0, le=65_535)
+    cost_every_s: float = Field(default=60, gt=0)
+    """How often the cost job runs: a laptop does not wait an hour to see what a chat cost."""
 
     @classmethod
     def read(cls) -> "SandboxSettings":

@@ -20,8 +20,9 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from sandbox.background import Background, Listener
+from sandbox.background import BILLING, DRIFT, EVALUATION, Background, Listener, cost_job
 from sandbox.children import Child, ChildFailed
+from sandbox.settings import SandboxSettings
 from sandbox.state import (
     Running,
     Sandbox,
@@ -145,7 +146,8 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
         write_ports(folder, running.ports)
         audience.ready(running, time.monotonic() - started)
         environment = child_environment(os.environ, _background_environment(sandbox, billing, os.environ))
-        await stack.enter_async_context(Background(folder, environment, audience, children))
+        jobs = (EVALUATION, DRIFT, cost_job(SandboxSettings.read().cost_every_s), BILLING)
+        await stack.enter_async_context(Background(folder, environment, audience, children, jobs))
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
 

@@ -27,9 +27,9 @@ def environment(state: Path, **more: str) -> dict[str, str]:
     ours = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "EVAL_", "OPENAI_", "GATEWAY_"))
+        if not name.startswith(("AWS_", "BILLING_", "COST_", "EVAL_", "OPENAI_", "GATEWAY_", "SANDBOX_"))
     }
-    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", **more}
+    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", "COST_API_PORT": "0", **more}
 
 
 @dataclass
@@ -85,8 +85,11 @@ class Platform:
         while True:
             if (found := look()) is not None:
                 return found
-            assert time.monotonic() < deadline, self.told() + (self.state / "evalworker.log").read_text()
+            assert time.monotonic() < deadline, self.told() + self._logged()
             time.sleep(0.25)
+
+    def _logged(self) -> str:
+        return "".join((self.state / name).read_text() for name in ("evalworker.log", "costagg.log"))
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)

@@ -8,7 +8,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -29,7 +33,8 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module", name="up")
 def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     # The real judge is test_up_evaluation's: here it would take the processor from everything else.
-    with platform(tmp_path_factory.mktemp("platform") / "state", EVAL_JUDGE="scripted") as running:
+    settings = {"EVAL_JUDGE": "scripted", "SANDBOX_COST_EVERY_S": "5"}
+    with platform(tmp_path_factory.mktemp("platform") / "state", **settings) as running:
         yield running
 
 
@@ -67,6 +72,32 @@ def test_a_chat_leaves_a_trace_that_can_be_found_by_each_id(up: Platform) -> Non
         assert "completed (HTTP 200" in life
         assert "█" in life
         assert not re.search(r" +$", life, re.MULTILINE)
+
+
+def test_a_chat_shows_up_priced_to_the_operator_and_to_its_tenant(up: Platform) -> None:
+    up.run("chat", "Hi", "-m", "scripted-bedrock")
+    facts = up.env()
+    billing, key = facts["billing_url"], facts["tenants"]["acme"]
+    today = datetime.now(UTC).date()
+    asked = {"from": today.isoformat(), "to": (today + timedelta(days=1)).isoformat(), "granularity": "day"}
+
+    def priced() -> dict[str, Any] | None:
+        answer = httpx.get(
+            f"{billing}/v1/tenants/acme/costs", params=asked, headers={"authorization": f"Bearer {key}"}
+        )
+        rows = answer.json().get("rows", ())
+        return next((row for row in rows if row["price_key"] == "sandbox/scripted"), None)
+
+    row = up.eventually(priced, within_s=60)
+    # 1 and 5 dollars for a million tokens in and out: see sandbox/prices.toml.
+    assert Decimal(row["amount_usd"]) == Decimal(row["quantity"]) * Decimal(row["unit_price_usd"]) > 0
+    assert row["completeness"] == "open"
+    other = httpx.get(
+        f"{billing}/v1/tenants/globex-health/costs", params=asked, headers={"authorization": f"Bearer {key}"}
+    )
+    assert other.status_code == HTTPStatus.NOT_FOUND
+    assert "scripted-bedrock" in up.run("cost", "acme").stdout
+    assert "_platform" in up.run("cost").stdout
 
 
 def test_a_chat_can_be_whole_and_of_another_tenant(up: Platform) -> None:
@@ -209,7 +240,14 @@ def test_two_checkouts_do_not_disturb_each_other_and_keys_outlive_a_restart(
         assert first["gateway_url"] != up.env()["gateway_url"]
         assert first["tenants"] != up.env()["tenants"]
         children = other.children()
-        assert set(children) == {"sandbox", "gateway", "evalworker run", "evalworker drift"}
+        assert set(children) == {
+            "sandbox",
+            "gateway",
+            "evalworker run",
+            "evalworker drift",
+            "costagg run 60",
+            "costagg serve",
+        }
         assert other.stop(signal.SIGTERM) == 0
         told = other.told()
         stopped = [told.index(f"{name} stopped") for name in ("evaluation", "gateway", "sandbox")]
@@ -251,7 +289,7 @@ def test_what_the_gateway_refuses_to_start_with_is_shown(up: Platform, tmp_path:
     assert "gateway stopped" not in failed.stdout
 
 
-@pytest.mark.parametrize("misspelt", ["GATEWAY_MAX_INFLIGHT", "SANDBOX_AWSPORT", "EVAL_JUGDE"])
+@pytest.mark.parametrize("misspelt", ["GATEWAY_MAX_INFLIGHT", "SANDBOX_AWSPORT", "EVAL_JUGDE", "COST_CLOSE"])
 def test_a_misspelt_setting_is_refused_before_anything_is_started(tmp_path: Path, misspelt: str) -> None:
     failed = failed_up(tmp_path / "state", **{misspelt: "3"})
     assert misspelt in failed.stderr

@@ -7,7 +7,7 @@ import pytest
 
 from harness.platform import eventually
 from sandbox import background
-from sandbox.background import JOBS, LOOP, Background
+from sandbox.background import EVALUATION, LOOP, Background
 from sandbox.children import Child
 
 pytestmark = pytest.mark.timeout(120)
@@ -28,9 +28,9 @@ class Heard:
 async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     heard, children = Heard(), list[Child]()
-    log = tmp_path / JOBS[0].log_name
+    log = tmp_path / EVALUATION.log_name
     environment = {**os.environ, "EVAL_JUGDE": "misspelt"}
-    async with Background(tmp_path, environment, heard, children, JOBS[:1]):
+    async with Background(tmp_path, environment, heard, children, [EVALUATION]):
         await eventually(lambda: len(heard.notes) == LOOP or None, within_s=60)
         # It is tried on, and nothing more is told.
         await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=30)

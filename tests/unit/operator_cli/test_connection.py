@@ -19,6 +19,7 @@ RUNNING = Running(
     pid=1,
     started_at=datetime(2026, 1, 1, tzinfo=UTC),
     gateway_url="http://127.0.0.1:4711",
+    billing_url="http://127.0.0.1:4716",
     sandbox=Sandbox(
         environment={
             "AWS_ENDPOINT_URL": "http://127.0.0.1:4712",
@@ -29,6 +30,7 @@ RUNNING = Running(
         otlp_url="http://127.0.0.1:4714",
         catalogue=Path("models.toml"),
         tenants=(ACME, GLOBEX),
+        role_keys={"billing": "llmp-billing_z"},
     ),
 )
 
@@ -138,16 +140,18 @@ def test_the_command_that_up_prints_is_this_one_on_this_state(monkeypatch: pytes
 
 def test_every_port_of_a_running_platform_is_known_by_its_variable() -> None:
     assert RUNNING.ports == {
+        "COST_API_PORT": 4716,
         "GATEWAY_PORT": 4711,
         "SANDBOX_AWS_PORT": 4712,
         "SANDBOX_EMF_PORT": 4713,
         "SANDBOX_OTLP_PORT": 4714,
         "SANDBOX_RUNTIME_PORT": 4715,
     }
-    assert set(RUNNING.ports) - {"GATEWAY_PORT"} == {
-        f"SANDBOX_{name.upper()}" for name in SandboxSettings.model_fields
+    assert set(RUNNING.ports) - {"COST_API_PORT", "GATEWAY_PORT"} == {
+        f"SANDBOX_{name.upper()}" for name in SandboxSettings.model_fields if name.endswith("_port")
     }
 
 
 def test_nothing_that_shows_a_running_platform_shows_its_keys() -> None:
     assert ACME.api_key not in repr(RUNNING)
+    assert RUNNING.sandbox.role_keys["billing"] not in repr(RUNNING)

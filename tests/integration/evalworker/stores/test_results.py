@@ -11,8 +11,9 @@ from aiohttp import web
 
 from contract.receivers import HttpReceiver, json_answer
 from corpus.eval_results import CANARY, make_event, make_result, make_sealed_row
-from evalworker.stores.results import ATTEMPTS, KEYS_PER_CALL, Results, StoreRefused, StoreUnavailable
+from evalworker.stores.results import KEYS_PER_CALL, Results, StoreRefused, StoreUnavailable
 from harness.eval_stores import results_at
+from llmplatform.aws.patient_dynamodb import ATTEMPTS
 from llmplatform.evaluations import EvalContent, EvalResult, Judge, ResultKey, encode_result
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
