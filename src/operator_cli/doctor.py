@@ -25,6 +25,7 @@ from llmplatform.tenants import StoredTenant, Tenants
 from operator_cli.check import LIFECYCLE_WARNING_DAYS, Check
 from operator_cli.connection import catalogue_in_force, connect_gateway
 from operator_cli.console import OUT, STALE, CommandFailed
+from operator_cli.doctor_cost import Cost
 from operator_cli.doctor_evals import Evaluation
 from sandbox.state import NothingRuns
 
@@ -71,6 +72,9 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
     evaluation = Evaluation()
     for check in evaluation.offline(datetime.now(UTC).date(), region):
         yield check
+    cost = Cost()
+    for check in cost.offline(catalogue, datetime.now(UTC).date(), region):
+        yield check
     session = aws_session(region)
     parts: tuple[tuple[str, Callable[[aioboto3.Session], Awaitable[Check]]], ...] = (
         ("tables", _tables),
@@ -78,6 +82,7 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
         ("log groups", _log_groups),
         ("tenants", partial(_tenants, catalogue=catalogue)),
         *evaluation.online(),
+        *cost.online(),
     )
     for name, look in parts:
         try:
