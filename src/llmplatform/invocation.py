@@ -48,6 +48,8 @@ class Attempt:
     first_event_ms: float | None
     """Milliseconds from the request's arrival to the backend's first event."""
     usage: TokenUsage
+    """Without any figure where the call was refused, or never got through: nobody bills it. Of one that may
+    be billed something is always said, if only that no output came."""
     usage_source: UsageSource
     error_code: str | None = None
     error_type: str | None = None

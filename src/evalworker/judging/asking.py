@@ -14,6 +14,10 @@ from llmplatform.prices import Cost
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
 
+UNTOLD: Final = TokenUsage(output_tokens=0)
+"""Of a call that may be billed and told nothing: none of its answer came, and its input nobody knows. In the
+ledger an attempt without any figure is one that was refused, and free."""
+
 _CLASSES: Final = tuple(one.name for one in fields(TokenUsage))
 
 
@@ -61,6 +65,7 @@ class Asking:
         upstream_request_id: str | None = None,
     ) -> None:
         """Note a call."""
+        maybe_billed = failed.maybe_billed if isinstance(failed, Failure) else failed is None
         model_id = self.model.model_id
         self.attempts.append(
             Attempt(
@@ -74,7 +79,7 @@ class Asking:
                 started_ms=(started_ns - self.started_ns) / 1e6,
                 duration_ms=(ended_ns - started_ns) / 1e6,
                 first_event_ms=None,
-                usage=usage,
+                usage=UNTOLD if maybe_billed and usage == NO_USAGE else usage,
                 usage_source=UsageSource.UNKNOWN if usage == NO_USAGE else UsageSource.REPORTED,
                 error_code=None if failed is None else failed.reason or "rejected",
                 error_type=error_type or None,

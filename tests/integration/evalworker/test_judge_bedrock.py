@@ -347,6 +347,8 @@ async def test_a_call_that_takes_too_long_may_have_been_billed(
     assert judge.unpriced_calls == 2
     (record,) = ledger.records
     assert {attempt.usage_source for attempt in record.attempts} == {UsageSource.UNKNOWN}
+    # Some figure says that it may be billed, a missing one that nobody knows how much.
+    assert [attempt.usage for attempt in record.attempts] == [TokenUsage(output_tokens=0)] * 2
 
 
 async def test_a_connection_that_breaks_is_tried_again(runtime: SandboxRuntime, asked: Asked) -> None:

@@ -8,7 +8,7 @@ import pytest
 from evalworker.judging.asking import Asking
 from evalworker.judging.judge import Candidate, Malformed, Outcome, Refused, Unavailable
 from evalworker.judging.models import JudgeModel
-from evalworker.judging.statuses import TIMED_OUT, Rejection
+from evalworker.judging.statuses import NOT_CONNECTED, TIMED_OUT, Failure, Rejection
 from llmplatform.evaluations import EvalContent
 from llmplatform.invocation import Outcome as CallOutcome
 from llmplatform.prices import Cost
@@ -79,6 +79,23 @@ def test_a_record_says_what_became_of_the_candidate(
     (attempt,) = record.attempts
     assert (attempt.started_ms, attempt.duration_ms, attempt.error_code) == (1, 3, "timeout")
     assert (attempt.usage_source, attempt.error_type) == (UsageSource.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(
+    ("failed", "usage"),
+    [
+        (TIMED_OUT, TokenUsage(output_tokens=0)),
+        (None, TokenUsage(output_tokens=0)),
+        (NOT_CONNECTED, NO_USAGE),
+        (Rejection("too_long"), NO_USAGE),
+    ],
+)
+def test_only_a_call_that_was_refused_has_no_figure_at_all(
+    asking: Asking, failed: Failure | Rejection | None, usage: TokenUsage
+) -> None:
+    asking.called(started_ns=2_000_000, ended_ns=5_000_000, failed=failed)
+    (attempt,) = asking.attempts
+    assert (attempt.usage, attempt.usage_source) == (usage, UsageSource.UNKNOWN)
 
 
 def test_an_account_shows_nothing_that_was_said(asking: Asking) -> None:
