@@ -161,9 +161,12 @@ def _metric_values(record: InvocationRecord) -> tuple[MetricValue | None, ...]:
 
 def _count_difference_percent(record: InvocationRecord) -> float | None:
     ours, theirs = record.counted_prompt_tokens, record.usage.prompt_tokens
-    if not theirs or ours is None or not record.counted_prompt_exact or record.usage_source not in _REPORTED:
+    if theirs is None or ours is None or not record.counted_prompt_exact:
         return None
-    return round((ours - theirs) * 100 / theirs, 3)
+    if record.usage_source not in _REPORTED:
+        return None
+    # A backend that says nothing was asked of it is off by all of our count.
+    return round((ours - theirs) * 100 / max(theirs, 1), 3)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -171,6 +171,11 @@ def test_an_estimate_is_not_compared_with_a_report(fields: dict[str, Any]) -> No
     assert value_of(encode_invocation(record(**fields)), "token_count_difference") is None
 
 
+def test_a_reply_that_reports_no_tokens_at_all_is_far_from_our_own_count() -> None:
+    nothing = TokenUsage(input_tokens=0, output_tokens=0)
+    assert value_of(encode_invocation(record(usage=nothing)), "token_count_difference") == 15_300
+
+
 def test_skipped_events_are_published_where_there_were_some() -> None:
     assert value_of(encode_invocation(record()), "events_skipped") is None
     assert value_of(encode_invocation(record(skipped_events=3)), "events_skipped") == 3
