@@ -17,6 +17,8 @@ def environment_of(running: Running) -> dict[str, str]:
         "BILLING_API_KEY": running.sandbox.role_keys.get("billing", ""),
         **running.sandbox.environment,
         **running.sandbox.settings,
+        # Without it a cost job by hand would know other endpoints than the one beside it.
+        "LLM_PLATFORM_CATALOGUE": str(running.sandbox.catalogue),
         **loopback_without_proxy(os.environ),
     }
 
