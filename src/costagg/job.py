@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from costagg.allocation import AllocationRules, HourCost, allocate
-from costagg.hours import HOUR, HourRules, computed_when_over, hours_due, state_after
+from costagg.hours import HOUR, HourRules, computed_when_over, hour_of, hours_due, state_after
 from costagg.instances import EndpointReader
 from costagg.ledger_reader import LedgerReader, LedgerUnavailable
 from costagg.metric_reader import MetricReader, MetricsUnavailable
@@ -87,11 +87,13 @@ class RunReport:
     hours: tuple[HourReport, ...]
     left_open: tuple[datetime, ...] = ()
     """Older hours that were begun and never closed."""
+    tenants_known: bool = True
+    """Whether the tenants could be read: without them somebody's rows may be missed."""
 
     @property
     def complete(self) -> bool:
-        """Whether every hour was computed, by this run or by one that overtook it."""
-        return all(hour.outcome != "failed" for hour in self.hours)
+        """Whether every hour was computed, by this run or by one that overtook it, and of every tenant."""
+        return self.tenants_known and all(hour.outcome != "failed" for hour in self.hours)
 
 
 Progress = Callable[[HourReport, int, int], None]
@@ -109,7 +111,8 @@ async def compute(
 ) -> RunReport:
     """Compute the hours that are asked for, or all that are due.
 
-    `tenants` is None where they could not be read: who is known otherwise is computed, and no hour closed.
+    `tenants` is None where they could not be read: who is known otherwise is computed, no hour is closed, and
+    the run is not complete.
 
     Raises CostsUnavailable or StoreUnavailable when the table is away altogether; a single hour that fails
     is in the report.
@@ -119,32 +122,42 @@ async def compute(
     statuses = await services.costs.statuses((first - _STATUSES_BACK).date(), now.date())
     plan = hours_due(now, statuses, terms.hours)
     hours = tuple(asked) or plan.hours
-    read_for = await _read_for(services, tenants, hours, statuses)
+    seen = await _seen(services.metrics, hours)
+    everybody = tenants is not None and seen is not None
+    read_for = _read_for(tenants, seen or set(), statuses)
     endpoints = await services.endpoints.read(hours)
     busy = {hour for hour, status in statuses.items() if status.ledger_rows}
-    work = _Work(services, terms, clock, read_for, tenants is not None, busy)
+    work = _Work(services, terms, clock, read_for, everybody, busy)
     reports = []
-    await services.store.begin(min(hours))
+    # Where the automatic run would begin: what was asked for first is not the platform's beginning.
+    await services.store.begin(min(hour_of(now - terms.hours.look_back), *hours))
     for hour in hours:
         report = await work.compute(hour, endpoints.get(hour, {}))
         reports.append(report)
         progress(report, len(reports), len(hours))
-    return RunReport(now, tuple(reports), () if asked else plan.left_open)
+    left_open = () if asked else plan.left_open
+    return RunReport(now, tuple(reports), left_open, tenants_known=tenants is not None)
 
 
-async def _read_for(
-    services: Services,
-    known: KnownTenants | None,
-    hours: Sequence[datetime],
-    statuses: Mapping[datetime, HourStatus],
-) -> tuple[str, ...]:
-    """Tenants whose rows are read. Who is known to the metrics alone is missed where those are away too."""
+async def _seen(metrics: MetricReader, hours: Sequence[datetime]) -> set[str] | None:
+    """Tenants that the metrics know of; None where those are away, and who is known to them alone is missed.
+
+    Instances are not metered then either: an hour that is computed meanwhile is not closed.
+    """
     seen: set[str] = set()
     try:
         for hour in {min(hours), max(hours)}:
-            seen |= await services.metrics.tenants(hour)
+            seen |= await metrics.tenants(hour)
     except MetricsUnavailable as unavailable:
         logger.warning("tenants that were removed may be missed: %s", unavailable)
+        return None
+    return seen
+
+
+def _read_for(
+    known: KnownTenants | None, seen: set[str], statuses: Mapping[datetime, HourStatus]
+) -> tuple[str, ...]:
+    """Tenants whose rows are read."""
     configured, erased = ((), ()) if known is None else (known.configured, known.erased)
     return roster(configured, erased, seen, statuses.values())
 
