@@ -131,7 +131,7 @@ class OpenAiStreamDecoder:
             # Running counts replace one another: of those that came together, the last is enough.
             self._chunks.running = None
             at = len(events) - 1 if self._failed else len(events)
-            events.insert(at, UsageReported(_token_usage(running), final=False))
+            events.insert(at, UsageReported(self._chunks.token_usage(running), final=False))
         return events
 
     def finish(self) -> list[ChatEvent]:
@@ -313,11 +313,12 @@ _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 class _ChunkReader:
     """Turns chunks, or one whole reply, into events."""
 
-    __slots__ = ("_streamed", "_tools", "finished", "running")
+    __slots__ = ("_cached", "_streamed", "_tools", "finished", "running")
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
         self._tools: set[int] = set()
+        self._cached: int | None = None
         self.finished = False
         self.running: _Usage | None = None
         """The latest running count, until whoever feeds takes it."""
@@ -345,15 +346,28 @@ class _ChunkReader:
                 reason = _FINISH_REASONS.get(choice.finish_reason, FinishReason.STOP)
                 events.append(Finished(reason, choice.finish_reason))
         if chunk.usage is not None:
+            details = chunk.usage.prompt_tokens_details
+            if details is not None and details.cached_tokens is not None:
+                self._cached = details.cached_tokens
             # Running counts come with choices until the finish reason; the last one stands alone or with it.
             if self._streamed and choices and not self.finished:
                 self.running = chunk.usage
             else:
                 self.running = None
-                events.append(UsageReported(_token_usage(chunk.usage)))
+                events.append(UsageReported(self.token_usage(chunk.usage)))
         elif chunk.choices is None:
             events.append(EventSkipped("chunk"))
         return True
+
+    def token_usage(self, usage: _Usage) -> TokenUsage:
+        """A report with cached tokens taken out of its prompt, even if only an earlier one told of them."""
+        details, prompt = usage.completion_tokens_details, usage.prompt_tokens
+        return TokenUsage(
+            input_tokens=None if prompt is None else max(0, prompt - (self._cached or 0)),
+            output_tokens=usage.completion_tokens,
+            cache_read_tokens=self._cached,
+            reasoning_tokens=details.reasoning_tokens if details is not None else None,
+        )
 
     def _take_content(self, content: _Content, events: list[ChatEvent]) -> bool:
         if thought := content.reasoning_content or content.reasoning:
@@ -382,15 +396,3 @@ def _error(chunk: _Chunk) -> BackendFault:
             error_type=error.get("type"), status=error.get("code"), detail=error.get("message")
         )
     return container_fault(error_type=chunk.type, status=chunk.code, detail=error or chunk.message)
-
-
-def _token_usage(usage: _Usage) -> TokenUsage:
-    details, output_details = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = details.cached_tokens if details is not None else None
-    prompt = usage.prompt_tokens
-    return TokenUsage(
-        input_tokens=None if prompt is None else max(0, prompt - (cached or 0)),
-        output_tokens=usage.completion_tokens,
-        cache_read_tokens=cached,
-        reasoning_tokens=output_details.reasoning_tokens if output_details is not None else None,
-    )
