@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.invocations import attempt, record, refused
-from costagg.ledger_wire import decode_page
-from costagg.tally import HourTally
 from costagg.usage import CallKey, Calls, ClientTokens, EndpointUse, HourUsage, Sharer
+from harness.reply_to_bill import tallied
 from llmplatform.costs import INFERENCE_LAYER, OBSERVABILITY_LAYER, Layer
 from llmplatform.invocation import Attempt, InvocationRecord, Outcome
 from llmplatform.ledger import LedgerRow, decode_item, encode_item
@@ -20,18 +18,6 @@ from llmplatform.prices import TokenClass, billed_tokens
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
 
 HOUR = datetime(2026, 11, 23, 20, tzinfo=UTC)
-
-
-def wire(records: Sequence[InvocationRecord]) -> bytes:
-    """A page as DynamoDB sends it."""
-    return orjson.dumps({"Items": [encode_item(made) for made in records], "Count": len(records)})
-
-
-def tallied(*records: InvocationRecord) -> HourUsage:
-    tally = HourTally(HOUR)
-    for made in records:
-        tally.add(made.tenant_id, decode_page(wire([made])).rows)
-    return tally.usage
 
 
 def only_calls(usage: HourUsage) -> Calls:

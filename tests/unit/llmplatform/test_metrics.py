@@ -2,6 +2,7 @@ from llmplatform.emf import MAX_DIMENSIONS_PER_SET, MAX_METRICS_PER_DIRECTIVE, R
 from llmplatform.metrics import (
     COST_METRICS,
     EVAL_METRICS,
+    INFERENCE,
     INFERENCE_METRICS,
     METRICS,
     PIPELINE_METRICS,
@@ -35,6 +36,17 @@ def test_the_metrics_of_the_design_are_there() -> None:
 def test_latencies_are_milliseconds_at_one_second() -> None:
     for name in ("time_to_first_token", "total_latency"):
         assert (by_name(name).unit, by_name(name).resolution_s) == ("Milliseconds", 1)
+
+
+def test_a_metric_of_cost_has_the_unit_that_its_name_tells() -> None:
+    """CloudWatch has no unit for money: a sum of dollars is told by its name alone, and never a count."""
+    units = {"usd": "None", "percent": "Percent", "seconds": "Seconds", "usage": "Count", "requests": "Count"}
+    for metric in COST_METRICS:
+        assert metric.unit == units[metric.name.rpartition("_")[2]], metric.name
+        assert metric.meaning.startswith("US dollars") == metric.name.endswith("_usd"), metric.name
+    for metric in METRICS.values():
+        if metric.name.endswith("_token_count"):
+            assert (metric.unit, metric.namespace) == ("Count", INFERENCE), metric.name
 
 
 def test_names_are_unique_and_every_metric_tells_its_meaning() -> None:
