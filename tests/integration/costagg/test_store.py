@@ -279,12 +279,10 @@ async def test_rows_go_when_their_time_is_over(table: Table) -> None:
     assert ends == HOUR.timestamp() + TENANT_COST.retention_days * 86_400
 
 
-async def test_a_line_that_cannot_be_a_row_stops_the_run_before_it_writes(table: Table) -> None:
-    store = table.store()
-    claim = await store.claim(HOUR)
-    with pytest.raises(ValueError, match="holds a #"):
-        await store.write(claim, [BEFORE[0], line("acme", "a#b", "1")])
-    assert await table.stored() == []
+async def test_no_name_keeps_the_other_lines_from_being_written(table: Table) -> None:
+    lines = [*BEFORE, line("acme", "a#b", "1"), line("acme", "a", "2")]
+    await run(table.store(), lines)
+    assert await table.visible() == set(lines)
 
 
 async def test_many_lines_are_written_some_at_once(table: Table) -> None:
