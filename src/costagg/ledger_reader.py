@@ -6,27 +6,24 @@ in `ledger_wire` and counted in `tally`; who the tenants are is the caller's to 
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-import aiohttp
 import orjson
 
-from costagg.ledger_wire import ATTRIBUTES, Key, LedgerPage, decode_page
+from costagg.ledger_wire import ATTRIBUTES, Key, decode_page
 from costagg.tally import HourTally
 from costagg.usage import HourUsage
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
+from llmplatform.aws.patient_dynamodb import FINAL, DynamoDbUnavailable, PatientDynamoDb
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.errors import TelemetryFault
 from llmplatform.ledger import hour_of, partition_keys
-from llmplatform.redaction import describe_fault
 
 logger = logging.getLogger(__name__)
 
 QUERIES_AT_ONCE: Final = 16
-CALL_WITHIN_S: Final = 10.0
 # Waits of at most 0.1, 0.2 ... 6.4 s: half a minute, with the calls themselves, before the job gives up.
 TRIES: Final = 8
 FIRST_PAUSE_S: Final = 0.1
@@ -36,16 +33,12 @@ _SORT: Final = REQUEST_LEDGER.sort_key.name
 _NAMES: Final = {f"#{at}": name for at, name in enumerate(ATTRIBUTES)}
 """Stand-ins, since some names are reserved words."""
 
-# What no waiting mends.
-_FINAL: Final = frozenset(
-    {
-        "AccessDeniedException",
-        "ResourceNotFoundException",
-        "SerializationException",
-        "UnrecognizedClientException",
-        "ValidationException",
-    }
-)
+# A ledger that may not be read, or is not there, is not waited for: there are the metrics.
+_FINAL: Final = FINAL | {
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+}
 
 
 class LedgerUnavailable(TelemetryFault):
@@ -53,7 +46,10 @@ class LedgerUnavailable(TelemetryFault):
 
 
 class LedgerReader:
-    """The table of the request ledger behind an open client, which is to allow as many connections."""
+    """The table of the request ledger behind an open client.
+
+    That is to allow as many connections as there are queries at once, and to bound the time of a call.
+    """
 
     def __init__(
         self,
@@ -62,13 +58,12 @@ class LedgerReader:
         queries_at_once: int = QUERIES_AT_ONCE,
         table: str = REQUEST_LEDGER.name,
         first_pause_s: float = FIRST_PAUSE_S,
-        call_within_s: float = CALL_WITHIN_S,
     ) -> None:
-        self._dynamodb = dynamodb
+        self._dynamodb = PatientDynamoDb(
+            dynamodb, in_flight=queries_at_once, attempts=TRIES, first_pause_s=first_pause_s, final=_FINAL
+        )
         self._queries_at_once = queries_at_once
         self._table = table
-        self._first_pause_s = first_pause_s
-        self._call_within_s = call_within_s
 
     async def read(self, hour: datetime, tenants: Iterable[str], *, consistent: bool = False) -> HourUsage:
         """The usage of all of the tenants' requests that were completed in an hour, which begins at `hour`.
@@ -86,7 +81,7 @@ class LedgerReader:
             async with asyncio.TaskGroup() as readers:
                 for _ in range(self._queries_at_once):
                     readers.create_task(self._read_partitions(partitions, tally, consistent=consistent))
-        except* LedgerUnavailable as group:
+        except* (DynamoDbFault, DynamoDbUnavailable, LedgerUnavailable) as group:
             raise LedgerUnavailable(str(group.exceptions[0])) from None
         usage = tally.usage
         if usage.undecodable:
@@ -108,7 +103,7 @@ class LedgerReader:
             }
             read_to = ""
             while True:
-                page = await self._page(orjson.dumps(request))
+                page = await self._dynamodb.call_decoded("Query", orjson.dumps(request), decode_page)
                 # Rows come in order of their ids: one that is not beyond the last page was counted with it.
                 tally.add(tenant_id, (row for row in page.rows if row.request_id.value > read_to))
                 tally.usage.undecodable += page.undecodable
@@ -116,30 +111,6 @@ class LedgerReader:
                     break
                 read_to = _next(page.last_key, read_to)
                 request["ExclusiveStartKey"] = page.last_key
-
-    async def _page(self, request: bytes) -> LedgerPage:
-        """The answer to a query, tried again for whatever may pass."""
-        problem = ""
-        for attempt in range(TRIES):
-            if attempt:
-                await self._pause(attempt - 1)
-            try:
-                async with asyncio.timeout(self._call_within_s):
-                    body = await self._dynamodb.call_undecoded("Query", request)
-                return decode_page(body)
-            except DynamoDbFault as fault:
-                problem = str(fault)
-                if fault.kind in _FINAL:
-                    break
-            except TelemetryFault as fault:
-                problem = f"DynamoDB Query: {fault}"
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = f"DynamoDB Query had no answer: {describe_fault(error)}"
-        raise LedgerUnavailable(problem)
-
-    async def _pause(self, attempt: int) -> None:
-        most_s = self._first_pause_s * 2**attempt
-        await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
 
 
 def _next(last_key: Key, read_to: str) -> str:

@@ -5,22 +5,23 @@ Who cannot wait, the ledger's sink say, calls `DynamoDb` itself and keeps what w
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
 from llmplatform.aws.dynamodb import DynamoDb, DynamoDbFault
 from llmplatform.errors import TelemetryFault
+from llmplatform.redaction import describe_fault
+
+_Answer = TypeVar("_Answer")
 
 # Waits of at most 50, 100, 200 and 400 ms, and so on.
 ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.05
 
 # What no repetition changes. A missing table or permission may come.
-_FINAL: Final = frozenset(
-    {"ConditionalCheckFailedException", "SerializationException", "ValidationException"}
-)
+FINAL: Final = frozenset({"ConditionalCheckFailedException", "SerializationException", "ValidationException"})
 
 
 class DynamoDbUnavailable(TelemetryFault):
@@ -39,11 +40,13 @@ class PatientDynamoDb:
         in_flight: int,
         attempts: int = ATTEMPTS,
         first_pause_s: float = FIRST_PAUSE_S,
+        final: frozenset[str] = FINAL,
     ) -> None:
-        """At most `in_flight` calls at once, each made at most `attempts` times."""
+        """At most `in_flight` calls at once, each made at most `attempts` times; `final` errors are not."""
         self._dynamodb = dynamodb
         self._attempts = attempts
         self._first_pause_s = first_pause_s
+        self._final = final
         self._in_flight = asyncio.Semaphore(in_flight)
 
     async def call(self, operation: str, request: Mapping[str, Any] | bytes) -> dict[str, Any]:
@@ -51,20 +54,20 @@ class PatientDynamoDb:
 
         Raises DynamoDbFault when it was refused for good, DynamoDbUnavailable otherwise.
         """
-        problem = ""
-        for attempt in range(self._attempts):
-            if attempt:
-                await self.pause(attempt - 1)
-            try:
-                async with self._in_flight:
-                    return await self._dynamodb.call(operation, request)
-            except DynamoDbFault as fault:
-                if fault.kind in _FINAL:
-                    raise
-                problem = str(fault)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = f"DynamoDB {operation} had no answer: {type(error).__name__}"
-        raise DynamoDbUnavailable(problem)
+        return await self._patiently(operation, lambda: self._dynamodb.call(operation, request))
+
+    async def call_decoded(
+        self, operation: str, request: Mapping[str, Any] | bytes, decode: Callable[[bytes], _Answer]
+    ) -> _Answer:
+        """The answer as `decode` reads its body; one for which that raises TelemetryFault is asked for again.
+
+        Raises as `call` does.
+        """
+
+        async def once() -> _Answer:
+            return decode(await self._dynamodb.call_undecoded(operation, request))
+
+        return await self._patiently(operation, once)
 
     async def pages(self, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """The answers to a Query, page by page to its end. Raises as `call` does."""
@@ -75,6 +78,24 @@ class PatientDynamoDb:
             start = page.get("LastEvaluatedKey")
             if not start:
                 return
+
+    async def _patiently(self, operation: str, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        problem = ""
+        for attempt in range(self._attempts):
+            if attempt:
+                await self.pause(attempt - 1)
+            try:
+                async with self._in_flight:
+                    return await call()
+            except DynamoDbFault as fault:
+                if fault.kind in self._final:
+                    raise
+                problem = str(fault)
+            except TelemetryFault as fault:
+                problem = f"DynamoDB {operation}: {fault}"
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                problem = f"DynamoDB {operation} had no answer: {describe_fault(error)}"
+        raise DynamoDbUnavailable(problem)
 
     async def pause(self, attempt: int) -> None:
         """Wait before the next attempt, the longer the more there were, with jitter."""

@@ -31,7 +31,7 @@ HOUR = datetime(2026, 11, 23, 20, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def client_at(url: str) -> AsyncIterator[SignedHttp]:
+async def client_at(url: str, timeout_s: float = 10.0) -> AsyncIterator[SignedHttp]:
     async with SignedHttp(
         service="dynamodb",
         url=url,
@@ -39,13 +39,14 @@ async def client_at(url: str) -> AsyncIterator[SignedHttp]:
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=16,
+        timeout_s=timeout_s,
     ) as http:
         yield http
 
 
 @asynccontextmanager
-async def reader_at(url: str, **settings: Any) -> AsyncIterator[LedgerReader]:
-    async with client_at(url) as http:
+async def reader_at(url: str, timeout_s: float = 10.0, **settings: Any) -> AsyncIterator[LedgerReader]:
+    async with client_at(url, timeout_s) as http:
         yield LedgerReader(DynamoDb(http), **{"first_pause_s": 0.001, **settings})
 
 
@@ -245,7 +246,7 @@ async def test_what_no_waiting_mends_is_asked_once(kind: str, ledger: Ledger, se
 
 async def test_a_service_that_never_answers_is_given_up(server: HttpReceiver) -> None:
     server.mood = "silent"
-    async with reader_at(server.url, queries_at_once=1, call_within_s=0.02) as reader:
+    async with reader_at(server.url, queries_at_once=1, timeout_s=0.02) as reader:
         with pytest.raises(LedgerUnavailable):
             await reader.read(HOUR, ["acme"])
     assert server.requests == TRIES
