@@ -12,8 +12,9 @@ from typing import Final
 
 from costagg.metric_queries import Series, Values, series_of
 from costagg.usage import MINUTES, CallKey, Calls, ClientTokens, EndpointUse, HourUsage, Sharer
-from llmplatform.catalogue import Catalogue
+from llmplatform.catalogue import Catalogue, ModelEntry
 from llmplatform.costs import INFERENCE_LAYER
+from llmplatform.ids import UNKNOWN
 from llmplatform.metrics import (
     CACHE_READ_TOKEN_COUNT,
     CACHE_WRITE_TOKEN_COUNT,
@@ -95,6 +96,13 @@ def _minute_series(endpoint: str) -> tuple[Series, ...]:
     return tuple(series_of(metric, {"endpoint_name": endpoint}) for metric in _MINUTE_METRICS)
 
 
+def _endpoint_of(source: Source, entry: ModelEntry | None) -> str | None:
+    """Of a model that has left the catalogue nobody knows the endpoint, which was used all the same."""
+    if entry is not None:
+        return entry.endpoint_name
+    return UNKNOWN if source.endpoint_type == "sagemaker" else None
+
+
 def _add(
     usage: HourUsage, source: Source, requests: int, counts: Sequence[int], catalogue: Catalogue
 ) -> None:
@@ -103,13 +111,15 @@ def _add(
     client.prompt += prompt
     client.output += output
     entry = catalogue.models.get(source.model_id)
+    if entry is not None and entry.endpoint_type != source.endpoint_type:
+        entry = None  # it has moved since; what it was behind before is not in the catalogue any more
     key = CallKey(
         tenant_id=source.tenant_id,
         layer=INFERENCE_LAYER,
         endpoint_type=source.endpoint_type,
         model_id=source.model_id,
         backend_model_id=source.model_id if entry is None else entry.backend_model_id,
-        endpoint_name=None if entry is None else entry.endpoint_name,
+        endpoint_name=_endpoint_of(source, entry),
         # Of a model that has left the catalogue nobody knows the price key; its name has no price.
         price_key=source.model_id if entry is None else entry.price_key,
         service_tier=DEFAULT_TIER if entry is None else entry.service_tier or DEFAULT_TIER,

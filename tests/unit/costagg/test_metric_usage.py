@@ -5,8 +5,10 @@ from typing import Final
 
 import pytest
 
+from corpus.costs import REGION, prices
 from costagg.metric_queries import Series, Values
 from costagg.metric_usage import Source, add_minutes, endpoint_series, source_series, usage_of
+from costagg.sagemaker import instance_lines
 from costagg.usage import ClientTokens, EndpointUse, HourUsage, Sharer
 from llmplatform.catalogue import Catalogue
 from llmplatform.testing import make_model
@@ -77,6 +79,23 @@ def test_models_that_share_an_endpoint_are_its_sharers() -> None:
         Sharer("acme", "one", "inference"): 2,
         Sharer("acme", "two", "inference"): 1,
     }
+
+
+def test_a_model_that_moved_from_one_kind_of_backend_to_the_other_is_not_billed_by_both() -> None:
+    was_bedrock, was_endpoint = Source("acme", "one", "bedrock"), Source("acme", "small", "sagemaker")
+    read = usage({was_bedrock: (1, 10, 5, None, None), was_endpoint: (2, 7, 3, None, None)})
+    assert {(key.endpoint_type, key.price_key, key.endpoint_name) for key in read.calls} == {
+        ("bedrock", "one", None),
+        ("sagemaker", "small", "_unknown"),
+    }
+    assert set(read.endpoints) == {"_unknown"}
+
+
+def test_an_endpoint_that_nobody_knows_is_uncounted_and_not_forgotten() -> None:
+    read = usage({Source("acme", "gone", "sagemaker"): (2, 7, 3, None, None)})
+    (line,) = instance_lines(read, {}, prices(), region=REGION)
+    assert (line.tenant_id, line.endpoint_name, line.requests) == ("acme", "_unknown", 2)
+    assert (line.quantity, line.amount_usd) == (None, None)
 
 
 def test_the_first_and_the_last_minute_are_the_hours_own() -> None:
