@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class TenantStanding:
-    """A tenant's two budgets; None where it has none, or where its spending is unknown."""
+    """A tenant's two budgets; None where it has none, or where nothing of its spending today is known."""
 
     usd: Standing | None
     tokens: Standing | None
@@ -56,7 +56,7 @@ class TenantStanding:
 
 def tenant_standing(
     policy: TenantPolicy,
-    spent_usd: Mapping[datetime, Decimal],
+    spent_usd: Mapping[datetime, Decimal | None],
     tokens: Mapping[datetime, Mapping[str, ClientTokens]] | None,
     now: datetime,
 ) -> TenantStanding:
@@ -85,13 +85,15 @@ def percent_used(spent: Decimal, budget: Decimal) -> Decimal:
 
 
 def _standing(
-    by_hour: Mapping[datetime, Decimal], budget: Decimal | int | None, now: datetime
+    by_hour: Mapping[datetime, Decimal | None], budget: Decimal | int | None, now: datetime
 ) -> Standing | None:
     if budget is None:
         return None
     running = hour_of(now)
     midnight = running.replace(hour=0)
     spent = _since(by_hour, midnight)
+    if spent is None:
+        return None
     # Before three in the morning the pace is of yesterday's last hours too: a few minutes say too little.
     pace_from = running - PACE_HOURS * HOUR
     left = Decimal((midnight + DAY - now) // _MICROSECOND)
@@ -99,9 +101,12 @@ def _standing(
     return Standing(
         spent=spent,
         budget=Decimal(budget),
-        projected=spent + _since(by_hour, pace_from) * left / seen,
+        projected=spent + (_since(by_hour, pace_from) or NOTHING) * left / seen,
     )
 
 
-def _since(by_hour: Mapping[datetime, Decimal], first: datetime) -> Decimal:
-    return sum((amount for hour, amount in by_hour.items() if hour >= first), NOTHING)
+def _since(by_hour: Mapping[datetime, Decimal | None], first: datetime) -> Decimal | None:
+    """What is known of the hours from `first` on; None where something was spent and nothing is known."""
+    amounts = [amount for hour, amount in by_hour.items() if hour >= first]
+    known = [amount for amount in amounts if amount is not None]
+    return None if amounts and not known else sum(known, NOTHING)

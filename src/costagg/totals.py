@@ -32,9 +32,7 @@ class Totals:
     """By owner, both layers, `_unused` and `_platform` too."""
     today_by_model: Sums[tuple[str, str]] = field(default_factory=dict)
     """By model and endpoint type, of all that serves a model."""
-    inference_by_hour: defaultdict[str, dict[datetime, Decimal]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
+    inference_by_hour: defaultdict[str, Sums[datetime]] = field(default_factory=lambda: defaultdict(dict))
     """What owners spent on inference in each of the last 24 hours: what budgets are held against."""
     today_by_layer: Sums[Layer] = field(default_factory=dict)
     last_24_h_by_layer: Sums[Layer] = field(default_factory=dict)
@@ -48,11 +46,11 @@ class Totals:
 
     @property
     def unused_capacity_percent(self) -> dict[str, Decimal]:
-        """By endpoint, the part of today's instance cost that nobody used, where the cost is known."""
+        """By endpoint, the part of today's instance cost that nobody used, where both are known."""
         return {
-            endpoint: (self.unused_today.get(endpoint) or NOTHING) * 100 / cost
+            endpoint: unused * 100 / cost
             for endpoint, cost in self.instances_today.items()
-            if cost
+            if cost and (unused := self.unused_today.get(endpoint, NOTHING)) is not None
         }
 
 
@@ -70,9 +68,8 @@ def totals(lines: Iterable[CostLine], now: datetime) -> Totals:
         hour, amount = line.hour, line.amount_usd
         if hour >= day_ago:
             _add(sums.last_24_h_by_layer, line.layer, amount)
-            if amount is not None and line.layer == INFERENCE_LAYER:
-                spent = sums.inference_by_hour[line.tenant_id]
-                spent[hour] = spent.get(hour, NOTHING) + amount
+            if line.layer == INFERENCE_LAYER:
+                _add(sums.inference_by_hour[line.tenant_id], hour, amount)
         if hour >= midnight:
             _add_today(sums, line)
     return sums

@@ -102,6 +102,16 @@ def test_no_budget_is_no_standing_and_unknown_tokens_are_unknown() -> None:
     assert idle.usd.used_percent == idle.usd.projected_percent == idle.tokens.used_percent == 0
 
 
+def test_a_tenant_of_whose_spending_nothing_is_known_is_not_at_0_percent() -> None:
+    unpriced = {NOON - HOUR: None, NOON: None}
+    assert tenant_standing(policy("10"), unpriced, None, NOON + HOUR / 2).usd is None
+    yesterday = {MIDNIGHT - HOUR: None}
+    assert tenant_standing(policy("10"), yesterday, None, NOON).usd is not None
+    usd = tenant_standing(policy("10"), {**unpriced, **spent((1, "5"))}, None, NOON + HOUR / 2).usd
+    assert usd is not None
+    assert usd.used_percent == usd.projected_percent == 50
+
+
 def test_anything_spent_of_a_budget_of_nothing_rings_every_alarm() -> None:
     usd = tenant_standing(policy("0"), spent((1, "0.000001")), None, NOON).usd
     assert usd is not None

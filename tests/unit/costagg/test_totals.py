@@ -72,12 +72,15 @@ def test_a_budget_is_held_against_inference_alone_hour_by_hour() -> None:
             line(usd="2", charge_class="output"),
             line(usd="4", layer="observability-layer"),
             line(usd=None),
+            line(hour=RUNNING - HOUR, usd=None),
             line(hour=RUNNING - 24 * HOUR, usd="8"),
             line(hour=RUNNING - 25 * HOUR, usd="16"),
         ],
         NOW,
     )
-    assert sums.inference_by_hour == {"acme": {RUNNING: Decimal(3), RUNNING - 24 * HOUR: Decimal(8)}}
+    assert sums.inference_by_hour == {
+        "acme": {RUNNING: Decimal(3), RUNNING - HOUR: None, RUNNING - 24 * HOUR: Decimal(8)}
+    }
 
 
 def test_what_is_known_is_added_up_and_only_unknown_amounts_are_unknown() -> None:
@@ -110,6 +113,8 @@ def test_unused_capacity_is_a_part_of_each_endpoint_s_instances() -> None:
             instance("_unused", "5", "idle"),
             instance("_unused", None, "unpriced"),
             instance("_unused", "0", "free"),
+            instance("acme", "3", "unknown when idle"),
+            instance("_unused", None, "unknown when idle"),
             line(usd="100", endpoint_name="llama"),
         ],
         NOW,
