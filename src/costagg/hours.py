@@ -49,7 +49,8 @@ class Plan:
     hours: tuple[datetime, ...]
     """Oldest first; the last is the running one."""
     left_open: tuple[datetime, ...]
-    """Older hours that were begun and never closed: to be computed by hand."""
+    """Older hours, as far back as statuses are known, that were never computed, or computed and never closed:
+    to be computed by hand."""
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -63,12 +64,13 @@ def hours_due(now: datetime, statuses: Mapping[datetime, HourStatus], rules: Hou
     first = hour_of(now - rules.look_back)
     count = (running - first) // HOUR + 1
     within = (first + at * HOUR for at in range(count))
-    return Plan(
-        hours=tuple(hour for hour in within if hour not in statuses or not statuses[hour].closed),
-        left_open=tuple(
-            sorted(hour for hour, status in statuses.items() if hour < first and not status.closed)
-        ),
-    )
+    oldest = min(statuses, default=first)
+    older = (oldest + at * HOUR for at in range((first - oldest) // HOUR))
+
+    def is_due(hour: datetime) -> bool:
+        return hour not in statuses or not statuses[hour].closed
+
+    return Plan(hours=tuple(filter(is_due, within)), left_open=tuple(filter(is_due, older)))
 
 
 def state_after(hour: datetime, read_at: datetime, rules: HourRules, *, whole: bool) -> HourState:

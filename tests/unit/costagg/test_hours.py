@@ -52,11 +52,19 @@ def test_the_running_hour_is_computed_as_far_as_it_is() -> None:
 
 def test_older_hours_that_were_left_open_are_told_and_not_computed() -> None:
     older = RUNNING - 73 * HOUR
-    dead = RUNNING - 80 * HOUR
+    dead = RUNNING - 75 * HOUR
     known = statuses(status(older, "open"), status(dead, claimed=1, run=0), status(RUNNING - 74 * HOUR))
     plan = hours_due(NOW, known, RULES)
     assert plan.left_open == (dead, older)
     assert older not in plan.hours
+
+
+def test_hours_that_no_run_ever_came_to_are_told_too() -> None:
+    """A job that was down for longer than it looks back lost these hours' dollars without a word."""
+    last = RUNNING - 76 * HOUR
+    plan = hours_due(NOW, statuses(status(last - HOUR), status(last), status(RUNNING - HOUR)), RULES)
+    assert plan.left_open == tuple(last + at * HOUR for at in range(1, 4))
+    assert plan.hours[0] == last + 4 * HOUR
 
 
 def test_a_clock_elsewhere_gives_the_same_hours() -> None:
