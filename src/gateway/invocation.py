@@ -158,7 +158,8 @@ class Invocation:
                 error_type=fault.error_type if fault else None,
                 upstream_request_id=attempt.upstream_request_id,
                 upstream_latency_ms=meter.upstream_latency_ms,
-                service_tier=meter.service_tier,
+                # A reply that was cut off says none: it is billed by what was asked for.
+                service_tier=meter.service_tier or model.service_tier,
                 trace_sent=attempt.trace_sent,
             )
         )

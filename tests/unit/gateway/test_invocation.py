@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.chat import (
+    BackendNote,
     ChatEvent,
     ChatRequest,
     EvaluationHints,
@@ -131,6 +132,19 @@ def test_a_completed_request(run: Run) -> None:
     assert run.kept == {"trace_id": TRACE.trace_id, "failed": False, "slow": False, "evaluated": False}
     (attempt,) = record.attempts
     assert (attempt.started_ms, attempt.first_event_ms, attempt.duration_ms) == (7, 27, 84)
+
+
+@pytest.mark.parametrize(
+    ("events", "tier"),
+    [((TextDelta("cut"),), "priority"), ((BackendNote(service_tier="default"), *REPLY), "default")],
+)
+def test_a_call_has_the_tier_that_was_served_or_else_asked_for(
+    run: Run, events: tuple[ChatEvent, ...], tier: str
+) -> None:
+    run.accept()
+    run.call(*events, route=Route(make_model("small", service_tier="priority"), "requested"))
+    (attempt,) = run.finish(Outcome.COMPLETED, status=200).attempts
+    assert attempt.service_tier == tier
 
 
 def test_a_request_refused_before_anybody_knew_who_asks(run: Run) -> None:
