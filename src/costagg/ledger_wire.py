@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, field
 from msgspec.json import Decoder
 
+from llmplatform.catalogue import EndpointType
 from llmplatform.errors import TelemetryFault
 from llmplatform.invocation import Origin
 from llmplatform.usage import TokenUsage
@@ -60,6 +61,12 @@ class OriginText(Struct, gc=False):
     value: Origin = field(name="S")
 
 
+class EndpointTypeText(Struct, gc=False):
+    """What kind of backend was called: nobody knows how one of a newer kind is billed, and it is refused."""
+
+    value: EndpointType = field(name="S")
+
+
 class Figures(Struct, gc=False):
     """Token figures as far as they are known."""
 
@@ -93,7 +100,7 @@ class FiguresMap(Struct, gc=False):
 class WireAttempt(Struct, gc=False):
     """One call to one backend."""
 
-    endpoint_type: Text
+    endpoint_type: EndpointTypeText
     model_id: Text
     backend_model_id: Text
     price_key: Text

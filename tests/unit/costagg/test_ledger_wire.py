@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from corpus.invocations import RECEIVED_AT, record
+from corpus.invocations import RECEIVED_AT, attempt, record
 from costagg.ledger_wire import ATTRIBUTES, decode_page
 from llmplatform.errors import TelemetryFault
 from llmplatform.ledger import encode_item
@@ -19,6 +19,11 @@ def page(*items: dict[str, Any], **members: Any) -> bytes:
 
 def damaged(**attributes: Any) -> dict[str, Any]:
     return {**encode_item(record(9)), **attributes}
+
+
+def encoded_attempt(**fields: Any) -> Any:
+    (tried,) = encode_item(record(attempts=(attempt(**fields),)))["attempts"]["L"]
+    return tried
 
 
 def test_a_row_is_read_with_its_numbers_and_moments() -> None:
@@ -57,6 +62,7 @@ def test_the_next_page_is_told() -> None:
         {"usage": {"M": {"input_tokens": {"N": "1.5"}}}},
         {"usage": {"M": {"input_tokens": {"NULL": True}}}},
         {"origin": {"S": "canary"}},
+        {"attempts": {"L": [encoded_attempt(endpoint_type="canary")]}},
         {"received_at": {"S": "canary"}},
         {"received_at": {"S": "2026-11-23T20:59:58"}},
         {"sampled": {"N": "1"}},
