@@ -8,7 +8,7 @@ the file once at start-up.
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,6 +19,9 @@ DialectName = Literal["converse", "openai_chat", "lmi", "tgi"]
 DisconnectPolicy = Literal["drain", "cancel"]
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("models.toml")
+
+_NAME: Final = r"^[!-~]{1,256}$"
+"""What becomes a dimension of a metric and a part of a key."""
 
 
 class _Data(BaseModel):
@@ -68,10 +71,10 @@ class ModelEntry(_Data):
     model_id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")
     """The public name; filled in from the table's key."""
     endpoint_type: EndpointType
-    backend_model_id: str = Field(min_length=1)
+    backend_model_id: str = Field(pattern=_NAME)
     """Bedrock: model id, inference-profile id or ARN. SageMaker: endpoint name."""
     dialect: DialectName
-    price_key: str = Field(min_length=1)
+    price_key: str = Field(pattern=_NAME)
     tokenizer: Tokenizer = Tokenizer()
     timeouts: Timeouts = Timeouts()
     capabilities: frozenset[Capability] = frozenset()

@@ -33,6 +33,12 @@ def parse(text: str) -> Catalogue:
         (f'[models.a]\n{MODEL}fallbacks = ["a"]', "names itself"),
         (f'[models."a b"]\n{MODEL}', "models.a b.model_id"),
         (f"[models.a]\n{MODEL}max_attempts = 0", "models.a.max_attempts"),
+        (f"[models.a]\n{MODEL}".replace('price_key = "v.m"', 'price_key = "a b"'), "models.a.price_key"),
+        (f"[models.a]\n{MODEL}".replace('price_key = "v.m"', 'price_key = "é"'), "models.a.price_key"),
+        (
+            f"[models.a]\n{MODEL}".replace('price_key = "v.m"', f'price_key = "{"k" * 257}"'),
+            "models.a.price_key",
+        ),
         (f"[models.a]\n{MODEL}[models.a.timeouts]\nidle_s = 0", "models.a.timeouts.idle_s"),
         (f'[models.a]\n{MODEL}[models.a.tokenizer]\nkind = "tiktoken"', "models.a.tokenizer"),
         (f'[models.a]\n{MODEL}[models.a.tokenizer]\nkind = "huggingface"', "models.a.tokenizer"),
