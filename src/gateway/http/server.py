@@ -2,21 +2,17 @@
 
 import asyncio
 import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import uvicorn
 
 from gateway.http.asgi import AsgiApp
 from gateway.http.protocol import GatewayProtocol
-from llmplatform.errors import ConfigFault
+from llmplatform.process.serving import KEEP_ALIVE_S, SignalledServer, listen
 
 logger = logging.getLogger("gateway")
 
-_KEEP_ALIVE_S = 75
-"""Longer than a load balancer's idle timeout (60 s), so that it is never the server that hangs up first."""
 _LAST_WORDS_S = 2.0
 """After the grace: for the streams that were cut to say so."""
 _UNREAD_S = 90
@@ -41,7 +37,9 @@ async def serve(
     `on_stop` is called at the signal, `on_grace_over` when streams are still open after the grace. Returns
     when the last one is closed. Raises ConfigFault when the port cannot be had.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port, named_by="GATEWAY")
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNREAD_S * 1_000))
     config = uvicorn.Config(
         app,
         loop="none",
@@ -53,7 +51,7 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         backlog=2_048,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(grace_s + _LAST_WORDS_S) + 1,
     )
     server = _Server(config, grace_s, on_stop, on_grace_over)
@@ -65,8 +63,8 @@ async def serve(
     logger.info("gateway has stopped serving")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, ending on its own terms: it would end itself again by the signal that it caught."""
+class _Server(SignalledServer):
+    """One that gives streams a grace to end in."""
 
     def __init__(
         self,
@@ -80,40 +78,8 @@ class _Server(uvicorn.Server):
         self._on_stop = on_stop
         self._on_grace_over = on_grace_over
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        if self.should_exit:
-            return
+    def stopping(self) -> None:
+        """Let streams go on for the grace."""
         logger.info("gateway is stopping")
-        self.should_exit = True
         self._on_stop()
         asyncio.get_running_loop().call_later(self._grace_s, self._on_grace_over)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named: asyncio switches Nagle off only for sockets that say they are TCP.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNREAD_S * 1_000))
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigFault(
-            f"GATEWAY_HOST {host}, GATEWAY_PORT {port}: cannot listen there ({error.strerror})"
-        ) from error
-    listener.setblocking(False)
-    return listener

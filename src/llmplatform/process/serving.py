@@ -1,0 +1,62 @@
+"""How a process serves HTTP: one way to have a port, one way to end at a signal.
+
+What is served, how long a reply may take and what is said of it is the process's own.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+
+from llmplatform.errors import ConfigFault
+
+KEEP_ALIVE_S: Final = 75
+"""Longer than a load balancer's idle timeout (60 s), so that it is never the server that hangs up first."""
+
+
+class SignalledServer(uvicorn.Server):
+    """uvicorn, ending on its own terms: it would end itself again by the signal that it caught."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def stopping(self) -> None:
+        """Called once, at the first signal, when nothing more is accepted."""
+
+    def _told_to_stop(self) -> None:
+        if not self.should_exit:
+            self.should_exit = True
+            self.stopping()
+
+
+def listen(host: str, port: int, *, named_by: str) -> socket.socket:
+    """A socket bound to an address, for a server to listen on.
+
+    Raises ConfigFault that names the settings `<named_by>_HOST` and `<named_by>_PORT` when it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With its protocol named: asyncio switches Nagle off only for sockets that say they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigFault(
+            f"{named_by}_HOST {host}, {named_by}_PORT {port}: cannot listen there ({error.strerror})"
+        ) from error
+    listener.setblocking(False)
+    return listener
