@@ -7,7 +7,6 @@ the store is down or its document is broken.
 import asyncio
 import contextlib
 import logging
-import random
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +18,6 @@ from llmplatform import apikeys
 from llmplatform.access import MAX_KEYS_PER_ROLE, Access, parse_access, render_access
 from llmplatform.apikeys import Role
 from llmplatform.aws.parameters import (
-    JITTER,
     LOAD_WITHIN_S,
     NOT_LOADED_RETRY_AFTER_S,
     PREFIX,
@@ -29,6 +27,7 @@ from llmplatform.aws.parameters import (
 )
 from llmplatform.clock import Clock
 from llmplatform.errors import ConfigFault, GatewayOverloaded
+from llmplatform.process.refreshing import end, kept_fresh
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_ssm import SSMClient
@@ -116,12 +115,12 @@ class AccessSource:
         """Open the client, read once, and keep reading beside the requests."""
         self._ssm = await self._exit.enter_async_context(self._open_client())
         try:
-            await self.refresh()
+            await self._exit.enter_async_context(
+                kept_fresh(self.refresh, every_s=self._refresh_s, name="access")
+            )
         except BaseException:
             await self._exit.aclose()
             raise
-        task = asyncio.create_task(self._refresh_for_ever(), name="access")
-        self._exit.push_async_callback(_end, task)
         return self
 
     async def __aexit__(
@@ -129,14 +128,8 @@ class AccessSource:
     ) -> None:
         """Stop reading and close the client."""
         if self._read is not None:
-            await _end(self._read)
+            await end(self._read)
         await self._exit.aclose()
-
-    async def _refresh_for_ever(self) -> None:
-        while True:
-            spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-            await asyncio.sleep(self._refresh_s * spread)
-            await self.refresh()
 
     def _read_is_over(self, _: "asyncio.Task[bool]") -> None:
         self._read = None
@@ -203,9 +196,3 @@ async def _read_access(ssm: "SSMClient", prefix: str) -> Access:
 
 def _name(prefix: str) -> str:
     return f"{prefix.rstrip('/')}/{_NAME}"
-
-
-async def _end(task: "asyncio.Task[bool] | asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

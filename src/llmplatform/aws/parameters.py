@@ -9,7 +9,6 @@ parameters is in `llmplatform.tenants`.
 import asyncio
 import contextlib
 import logging
-import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -26,6 +25,7 @@ from llmplatform.clock import Clock
 from llmplatform.errors import ConfigFault, GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy, parse_policy
+from llmplatform.process.refreshing import end, kept_fresh
 from llmplatform.sampling import SamplingBrake, smallest_live
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
@@ -38,8 +38,7 @@ POLICY: Final = "policy"
 EVAL_SAMPLE_RATE: Final = "eval_sample_rate"
 API_KEYS: Final = "api_keys"
 
-REFRESH_S: Final = 45.0
-JITTER: Final = 0.2  # 36 to 54 s between two readings: tasks started together drift apart, none over 60 s
+REFRESH_S: Final = 45.0  # 36 to 54 s with the jitter: never over a minute
 LOAD_WITHIN_S: Final = 30.0
 READ_WITHIN_S: Final = 1.0
 READ_AGAIN_AFTER_S: Final = 5.0
@@ -261,12 +260,12 @@ class ParameterPolicySource:
         """Open the client, read once, and keep reading beside the request path."""
         self._ssm = await self._exit.enter_async_context(self._open_client())
         try:
-            await self.refresh()
+            await self._exit.enter_async_context(
+                kept_fresh(self.refresh, every_s=self._refresh_s, name="tenant-parameters")
+            )
         except BaseException:
             await self._exit.aclose()
             raise
-        task = asyncio.create_task(self._refresh_for_ever(), name="tenant-parameters")
-        self._exit.push_async_callback(_end, task)
         return self
 
     async def __aexit__(
@@ -274,14 +273,8 @@ class ParameterPolicySource:
     ) -> None:
         """Stop reading and close the client."""
         for read in list(self._reads.values()):
-            await _end(read)
+            await end(read)
         await self._exit.aclose()
-
-    async def _refresh_for_ever(self) -> None:
-        while True:
-            spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-            await asyncio.sleep(self._refresh_s * spread)
-            await self.refresh()
 
     async def _read_all(self) -> dict[str, str]:
         paginator = self._client().get_paginator("get_parameters_by_path")
@@ -334,12 +327,6 @@ class ParameterPolicySource:
 
     def _seconds_since(self, moment_ns: int) -> float:
         return (self._clock.monotonic_ns() - moment_ns) / 1e9
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 @dataclass(frozen=True, slots=True)
