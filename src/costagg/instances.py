@@ -73,9 +73,7 @@ class EndpointReader:
             hour: {
                 name: tuple(
                     [
-                        await self._hour(
-                            name, variant, hour, now, metered.get((name, variant.name), _NOTHING)
-                        )
+                        await self._hour(name, variant, hour, now, _of(metered, name, variant))
                         for variant in endpoint.variants
                     ]
                 )
@@ -86,8 +84,8 @@ class EndpointReader:
 
     async def _metered(
         self, start: datetime, end: datetime, now: datetime
-    ) -> Mapping[tuple[str, str], Metered]:
-        """By endpoint and variant. One metric each, however long the time."""
+    ) -> Mapping[tuple[str, str], Metered] | None:
+        """By endpoint and variant; None without metrics. One metric each, however long the time."""
         period_s = finest_period_s(start, now)
         wanted = {
             (name, variant.name): (_series(name, variant), variant.metric_period_s)
@@ -100,18 +98,21 @@ class EndpointReader:
             )
         except MetricsUnavailable as error:
             logger.warning("instances are not metered: %s", error)
-            return {}
+            return None
         return {
             key: dict(metered_minutes(values[series], period_s, metric_period_s))
             for key, (series, metric_period_s) in wanted.items()
         }
 
     async def _hour(
-        self, name: str, variant: Variant, hour: datetime, now: datetime, metered: Metered
+        self, name: str, variant: Variant, hour: datetime, now: datetime, metered: Metered | None
     ) -> InstanceMinutes:
         over = min(max((now - hour) // MINUTE, 0), MINUTES)
-        described = "unknown" if tells_all(metered, hour, over) else await self._describe(name)
-        counts, source = instances_by_minute(metered, hour, over, variant=variant.name, described=described)
+        told = metered or _NOTHING
+        described = "unknown" if tells_all(told, hour, over) else await self._describe(name)
+        if metered is None and described == "gone":
+            described = "unknown"  # since when, only metrics could tell
+        counts, source = instances_by_minute(told, hour, over, variant=variant.name, described=described)
         return InstanceMinutes(
             endpoint_name=name,
             variant=variant.name,
@@ -142,6 +143,10 @@ class EndpointReader:
             answer["CreationTime"],
             {variant["VariantName"]: variant.get("CurrentInstanceCount") for variant in variants},
         )
+
+
+def _of(metered: Mapping[tuple[str, str], Metered] | None, name: str, variant: Variant) -> Metered | None:
+    return None if metered is None else metered.get((name, variant.name), _NOTHING)
 
 
 def _series(name: str, variant: Variant) -> Series:

@@ -20,6 +20,7 @@ from costagg.ledger_reader import LedgerReader, LedgerUnavailable
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.profiles import ProfileResolver, resolved
 from costagg.roster import roster
+from costagg.sagemaker import all_known
 from costagg.store import CostStore, StoreUnavailable
 from costagg.tenants import KnownTenants
 from costagg.usage import Endpoints, HourUsage
@@ -237,7 +238,7 @@ class _Work:
     ) -> HourStatus:
         """What is to be known of an hour, but for the run that computed it, which the store fills in."""
         from_ledger = usage.computed_from == "request-ledger"
-        whole = from_ledger and self.whole and not _unknown_instances(endpoints)
+        whole = from_ledger and self.whole and all_known(usage, endpoints)
         return HourStatus(
             hour=usage.hour,
             state=state_after(usage.hour, read_at, self.terms.hours, whole=whole),
@@ -254,10 +255,6 @@ class _Work:
                 tenant: (tokens.prompt, tokens.output) for tenant, tokens in usage.client_tokens.items()
             },
         )
-
-
-def _unknown_instances(endpoints: Endpoints) -> bool:
-    return any(None in variant.counts for variants in endpoints.values() for variant in variants)
 
 
 def _metrics_of(usage: HourUsage, endpoints: Endpoints) -> int:

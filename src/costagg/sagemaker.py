@@ -72,11 +72,29 @@ def instance_lines(
                 yield from bill.known_lines(name, pool, _shares(pool, use))
 
 
+def all_known(usage: HourUsage, endpoints: Endpoints) -> bool:
+    """Whether somebody knows how many instances ran, of every endpoint and minute."""
+    return not any(
+        None in variant.counts for variants in endpoints.values() for variant in variants
+    ) and not any(_nobody_knows(endpoints.get(name, ()), use) for name, use in usage.endpoints.items())
+
+
+def _nobody_knows(variants: Sequence[InstanceMinutes], use: EndpointUse) -> bool:
+    """Whether an endpoint is not in the catalogue, or was called while its description says that none ran.
+
+    It was deleted since, or the catalogue names another variant: who answered was paid for all the same.
+    """
+    described = any(variant.source == "described" for variant in variants)
+    ran = any(count != 0 for variant in variants for count in variant.counts)
+    return not variants or (described and not ran and bool(use.active_minutes))
+
+
 def _pools(variants: Sequence[InstanceMinutes], use: EndpointUse) -> Iterable[_Pool]:
     """An endpoint's instances by type and source; what is not known of a type has a pool of its own."""
     sharers = _sharers(use)
-    if not variants:
-        return [_Pool(UNKNOWN, UNKNOWN, unknown_users=set(sharers))]
+    if _nobody_knows(variants, use):
+        types = sorted({variant.instance_type for variant in variants}) or [UNKNOWN]
+        return [_Pool(instance_type, UNKNOWN, unknown_users=set(sharers)) for instance_type in types]
     pools: dict[tuple[str, str], _Pool] = {}
     used_parts = _used_parts(variants, use)
     for variant in variants:

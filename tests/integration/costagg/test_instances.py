@@ -171,6 +171,15 @@ async def test_without_cloudwatch_the_description_counts() -> None:
     assert (read.counts, read.source) == ((2,) * 60, "described")
 
 
+async def test_without_cloudwatch_nobody_knows_when_an_endpoint_went() -> None:
+    async with (
+        serve_runtime(endpoints={}) as runtime,
+        reader_of(catalogue("gone"), cloudwatch=NOWHERE, sagemaker=runtime.url) as reader,
+    ):
+        read = only((await reader.read([HOUR]))[HOUR])
+    assert (read.counts, read.source) == ((None,) * 60, "unknown")
+
+
 async def test_without_either_it_is_unknown_and_not_0(aws: Emulator) -> None:
     async with reader_of(catalogue("quiet"), cloudwatch=aws.url, sagemaker=NOWHERE) as reader:
         read = only((await reader.read([HOUR]))[HOUR])

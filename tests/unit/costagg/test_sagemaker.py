@@ -2,8 +2,10 @@
 
 from decimal import Decimal
 
+import pytest
+
 from corpus.costs import BIG, REGION, SMALL, call, instances, prices, sharer, usage, use
-from costagg.sagemaker import instance_lines
+from costagg.sagemaker import all_known, instance_lines
 from costagg.usage import Calls, EndpointUse, InstanceMinutes
 from llmplatform.costs import OBSERVABILITY_LAYER, UNUSED, CostLine
 
@@ -186,6 +188,35 @@ def test_an_endpoint_of_which_nothing_is_known_is_uncounted_for_each_sharer() ->
     assert {line.price_key for line in lines} == {"unknown"}
     nothing = instances((60, None), source="unknown")
     assert [line.tenant_id for line in lines_of(use({"acme": 60}, HOUR_LONG), nothing)] == ["acme"]
+
+
+def test_an_endpoint_that_was_called_did_not_run_on_nothing() -> None:
+    """It was deleted since and nobody metered it, or the catalogue names a variant that it does not have."""
+    none = instances((60, 0), source="described")
+    (line,) = lines_of(use({"acme": 60}, HOUR_LONG), none)
+    assert (line.tenant_id, line.price_key, line.usage_source) == ("acme", BIG, "unknown")
+    assert (line.quantity, line.unit_price_usd, line.amount_usd) == (None, Decimal("7.20"), None)
+    assert lines_of(None, none) == []
+    assert lines_of(use({"acme": 60}, HOUR_LONG), instances((60, 0))) == []
+
+
+@pytest.mark.parametrize(
+    ("variants", "known"),
+    [
+        ((instances((60, 1)),), True),
+        ((instances((60, 0)),), True),
+        ((instances((59, 1), (1, None)),), False),
+        ((instances((60, 0), source="described"),), False),
+        ((instances((60, 0), source="described"), instances((60, 1))), True),
+        ((), False),
+    ],
+)
+def test_instances_of_whatever_was_called_are_to_be_known(
+    variants: tuple[InstanceMinutes, ...], *, known: bool
+) -> None:
+    called = usage(endpoints={"llama": use({"acme": 60}, HOUR_LONG)})
+    assert all_known(called, {"llama": variants} if variants else {}) == known
+    assert all_known(usage(), {"llama": (instances((60, 0), source="described"),)})
 
 
 def test_what_was_described_is_labelled_so() -> None:
