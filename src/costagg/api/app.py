@@ -47,6 +47,8 @@ def create_app(parts: ApiParts) -> AsgiApp:
         description=openapi.DESCRIPTION,
         docs_url="/docs",
         redoc_url=None,
+        # A redirect would name the host that the request did, and whatever stands before us has another path.
+        redirect_slashes=False,
     )
     _add_costs(app, Callers(parts.policies, parts.access), Costs(parts.reader, parts.clock))
     _add_health(app, lambda: _waiting_for(parts))

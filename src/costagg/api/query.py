@@ -25,6 +25,8 @@ MAX_DAYS: Final[dict[Granularity, int]] = {"hour": 31, "day": 397, "month": 397}
 MAX_NAMES_TOLD: Final = 5
 MAX_CHARS_TOLD: Final = 40
 
+_YEARS: Final = range(2_000, 3_000)
+"""None else is meant, and days can be added to each of them."""
 _DAY: Final = re.compile(r"(\d{4}-\d{2})(-\d{2})?", re.ASCII)
 
 
@@ -32,7 +34,10 @@ def _day(text: object) -> date:
     match = _DAY.fullmatch(str(text))
     if match is None:
         raise ValueError("write a UTC day as 2026-11-23, or a month as 2026-11")
-    return date.fromisoformat(f"{match[1]}{match[2] or '-01'}")
+    day = date.fromisoformat(f"{match[1]}{match[2] or '-01'}")
+    if day.year not in _YEARS:
+        raise ValueError(f"give a year from {_YEARS[0]} to {_YEARS[-1]}")
+    return day
 
 
 def _names(text: object) -> tuple[str, ...]:

@@ -39,12 +39,17 @@ def format_of(asked: HoursParameters, accept: str) -> Format:
     """The format that is asked for: by parameter, else CSV where `Accept` prefers it, else JSON."""
     if asked.format is not None:
         return asked.format
-    weights = {"text/csv": 0.0, "application/json": 0.0}
+    weights: dict[str, float] = {}
     for part in accept.split(","):
         kind, *options = (piece.strip().lower() for piece in part.split(";"))
-        if kind in weights:
-            weights[kind] = _weight(options)
-    return "csv" if weights["text/csv"] > weights["application/json"] else "json"
+        weights[kind] = _weight(options)
+
+    def weight(kind: str) -> float:
+        """Of the narrowest range that a kind is in (RFC 9110, 12.5.1)."""
+        ranges = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+        return next((weights[one] for one in ranges if one in weights), 0.0)
+
+    return "csv" if weight("text/csv") > weight("application/json") else "json"
 
 
 def reply(

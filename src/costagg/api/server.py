@@ -26,7 +26,7 @@ async def serve(app: AsgiApp, *, host: str, port: int, grace_s: int = GRACE_S) -
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http="h11",  # which bounds a request's head, at 64 KiB; httptools takes one of any length
         ws="none",
         lifespan="off",
         log_config=None,

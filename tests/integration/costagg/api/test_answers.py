@@ -35,6 +35,8 @@ DAY = {"from": "2026-11-23", "to": "2026-11-24"}
         ({**DAY, "from": "2026-02-30"}, "from", "day is out of range"),
         ({**DAY, "from": "٢٠٢٦-11-23"}, "from", "as 2026-11-23"),
         ({**DAY, "to": "2026-11-23"}, "to", "the range is empty"),
+        ({"from": "0001-01-01", "to": "0001-01-02"}, "from", "a year from 2000"),
+        ({"from": "9999-12-01", "to": "9999-12-31"}, "from", "a year from 2000 to 2999"),
         ({"from": "2026-11", "to": "2028-01"}, "to", "397 days at most by day"),
         ({"from": "2026-11-01", "to": "2026-12-03", "granularity": "hour"}, "to", "31 days at most by hour"),
         ({**DAY, "granularity": "month"}, "from", "whole months"),
@@ -75,6 +77,8 @@ async def test_hours_take_no_parameters_of_costs(api: Billing) -> None:
 async def test_other_paths_and_methods_are_problems_too(api: Billing) -> None:
     answer = await api.get("/v1/nothing", "billing")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    astray = await api.get("/v1/costs/", "billing", params=DAY)
+    assert (astray.status_code, "location" in astray.headers) == (404, False)
     async with httpx.AsyncClient(base_url=api.url) as client:
         posted = await client.post("/v1/costs", json={})
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET")
@@ -84,6 +88,7 @@ async def test_answers_are_guarded(api: Billing) -> None:
     for path in ("/v1/tenants/acme/costs", "/v1/nothing", "/healthz"):
         answer = await api.get(path, "acme", params=DAY)
         assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert (await api.get("/healthz")).headers["cache-control"] == "no-store"
 
 
@@ -170,6 +175,8 @@ async def test_serving_says_when_it_is_ready_and_ends_in_order(
         answer = await client.get("/healthz")
         assert answer.status_code == 200
         assert "server" not in answer.headers
+        endless = await client.get("/healthz", headers={"x-endless": "x" * 1_000_000})
+        assert endless.status_code == 400
         os.kill(os.getpid(), signal.SIGTERM)
         await serving
         with pytest.raises(httpx.TransportError):
