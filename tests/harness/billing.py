@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +15,8 @@ import uvicorn
 
 from costagg.api.app import ApiParts, create_app
 from costagg.api.observe import AsgiApp
+from harness.cost_lines import INPUT, priced
+from harness.served import QuietServer
 from llmplatform.apikeys import Role
 from llmplatform.aws.access import AccessSource, AccessStore
 from llmplatform.aws.cost_reader import CostReader
@@ -31,37 +33,21 @@ from llmplatform.testing import FakeClock
 from sandbox.emulator import CREDENTIALS, REGION, sandbox_session
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-HOUR = datetime(2026, 11, 23, 20, tzinfo=UTC)
-ONE_LINE = CostLine(
-    tenant_id="acme",
-    hour=HOUR,
-    layer="inference",
-    service="AmazonBedrock",
-    endpoint_type="bedrock",
+HOUR = INPUT.hour
+ONE_LINE = replace(
+    INPUT,
     model_id="small",
-    endpoint_name=None,
     price_key="vendor.small/geo",
-    region="us-east-1",
-    service_tier="default",
-    charge_class="input",
-    unit="tokens",
     quantity=Decimal(1_000),
     unit_price_usd=Decimal("0.000003"),
-    amount_usd=Decimal("0.003"),
     requests=2,
-    usage_source="reported",
-    computed_from="request-ledger",
-    allocation_method="direct/1",
-    price_version="2026-11-01",
 )
 
 
 def a_line(tenant: str = "acme", hour: datetime = HOUR, **fields: Any) -> CostLine:
     """A line whose amount is quantity times price, unless that is given too."""
     line = replace(ONE_LINE, tenant_id=tenant, hour=hour, **fields)
-    if "amount_usd" in fields or line.quantity is None or line.unit_price_usd is None:
-        return line if "amount_usd" in fields else replace(line, amount_usd=None)
-    return replace(line, amount_usd=line.quantity * line.unit_price_usd)
+    return line if "amount_usd" in fields else priced(line)
 
 
 @dataclass
@@ -162,14 +148,6 @@ async def billing(url: str, *, tenants: Iterable[str] = ("acme", "globex")) -> A
         yield Billing(clock, dynamodb, ssm, policies, access, app, address, keys)
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to who runs the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def served(app: AsgiApp) -> AsyncIterator[str]:
     """The address of an application on a real socket."""
@@ -178,7 +156,7 @@ async def served(app: AsgiApp) -> AsyncIterator[str]:
     config = uvicorn.Config(
         app, loop="none", http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
     )
-    server = _Server(config)
+    server = QuietServer(config)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -71,10 +71,14 @@ SERVICE = replace(
 
 def used(line: CostLine, quantity: str | None, **fields: Any) -> CostLine:
     """A line of so much, at its price; None is not known."""
-    line = replace(line, quantity=None if quantity is None else Decimal(quantity), **fields)
-    known = line.quantity is not None and line.unit_price_usd is not None
-    amount = line.quantity * line.unit_price_usd if known else None  # type: ignore[operator]  # known is both
-    return replace(line, amount_usd=amount)
+    return priced(replace(line, quantity=None if quantity is None else Decimal(quantity), **fields))
+
+
+def priced(line: CostLine) -> CostLine:
+    """A line whose amount is its quantity times its price, where both are known."""
+    if line.quantity is None or line.unit_price_usd is None:
+        return replace(line, amount_usd=None)
+    return replace(line, amount_usd=line.quantity * line.unit_price_usd)
 
 
 def status_of(lines: Sequence[CostLine], hour: datetime = HOUR, **fields: Any) -> HourStatus:

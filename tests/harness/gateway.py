@@ -7,8 +7,8 @@ lists. Backends are reached over loopback, signed and framed as on AWS.
 import asyncio
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from gateway.settings import GatewaySettings
 from gateway.sinks.content_log import LogEvent
 from gateway.sinks.kinesis import StreamRecord
 from gateway.tokenizing import build_counters
+from harness.served import QuietServer
 from harness.sinks import KeepingSink
 from llmplatform import apikeys
 from llmplatform.aws.parameters import InMemoryPolicySource
@@ -115,12 +116,6 @@ class _Credentials:
         return Credentials("sandbox", "sandbox")
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def running_gateway(
     *, catalogue: Catalogue | None = None, settings: dict[str, Any] | None = None, **policy: Any
@@ -148,7 +143,7 @@ async def running_gateway(
         await gateway.emission.start()
         listener = socket.create_server(("127.0.0.1", 0))
         config = uvicorn.Config(gateway.app, http=GatewayProtocol, ws="none", lifespan="off", log_config=None)
-        server = _Server(config)
+        server = QuietServer(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         under_test = GatewayUnderTest(
             url=f"http://127.0.0.1:{listener.getsockname()[1]}",
