@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 DONE: Final = 0
 NOT_ALL_DONE: Final = 1
+_DAY_S: Final = 86_400
 
 
 async def run(arguments: argparse.Namespace, settings: CostSettings, environment: EnvironmentSettings) -> int:
@@ -186,6 +187,14 @@ def a_percent(text: str) -> Decimal:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise ValueError
     return Decimal(text)
+
+
+def a_pause(text: str) -> float:
+    """Seconds between the beginnings of two runs, a day at most. Raises ValueError."""
+    seconds = float(text)
+    if not 0 < seconds <= _DAY_S:
+        raise ValueError
+    return seconds
 
 
 def a_file(text: str) -> Path:

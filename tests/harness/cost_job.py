@@ -50,13 +50,15 @@ class Process:
 
 
 @asynccontextmanager
-async def costagg(folder: Path, *arguments: str, environment: Mapping[str, str]) -> AsyncIterator[Process]:
-    """`python -m costagg` with these arguments, killed at the end if it still runs."""
+async def costagg(
+    folder: Path, *arguments: str, environment: Mapping[str, str], piped: bool = False
+) -> AsyncIterator[Process]:
+    """`python -m costagg` with these arguments, killed at the end if it still runs; `piped` is its stdin."""
     log_file = folder / f"costagg-{secrets.token_hex(4)}.log"
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "costagg", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=log,
             env=isolated(environment),
