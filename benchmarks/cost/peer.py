@@ -1,4 +1,4 @@
-"""What a user would write instead: boto3's asynchronous twin, its paginator, TypeDeserializer and Decimals.
+"""What a user would read the ledger with: boto3's asynchronous twin, TypeDeserializer and Decimals.
 
 `peer.py HOURS`: prints one JSON line of figures. It does less than the job: tokens by tenant, price key and
 class, and nothing of endpoints' minutes, layers, what nobody counted, or prices.
@@ -67,8 +67,7 @@ async def measure(hours: int) -> dict[str, float]:
             "rows": rows,
             "tokens": int(sum(sums.values())),
             "wall_s": time.monotonic() - started,
-            "cpu_s": cpu_s,
-            "cpu_us_per_row": cpu_s * 1e6 / rows,
+            "reading_cpu_s": cpu_s,
             "max_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
 

@@ -1,7 +1,8 @@
-"""A day of the request ledger to cost, on one core, beside what a user would write instead, in one run.
+"""A day of the request ledger to cost lines in their table, on one core.
 
-`.venv/bin/python benchmarks/cost/run.py [--quick] [--rows 2000000] [--latency-ms 3]`. The ledger is scripted
-and has a process of its own: see `scripted_ledger.py`.
+`.venv/bin/python benchmarks/cost/run.py [--quick] [--rows 2000000] [--latency-ms 3]`. DynamoDB is scripted
+and has a process of its own: see `scripted_ledger.py`. Reading, which is the most of it, is measured beside
+what a user would write instead.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from metric_calls import asked_of_cloudwatch
 
 HERE = Path(__file__).parent
 PEER_HOURS = 2
-"""The peer gets so much of the day; the job does the same hours once more, and both must agree."""
+"""The peer reads so much of the day; the job does the same hours once more, and both must agree."""
 
 Figures = dict[str, float]
 
@@ -41,19 +42,35 @@ def main() -> None:
         job, peer = (measured(name, PEER_HOURS, port) for name in ("job", "peer"))
     if day["rows"] != rows or (job["rows"], job["tokens"]) != (peer["rows"], peer["tokens"]):
         sys.exit(f"the sums differ: {day}, {job}, {peer}")
+    if day["lines"] != asked["tenant-cost PutItem"] or day["swept"] != asked["tenant-cost DeleteItem"]:
+        sys.exit(f"not every line was written: {day}, {asked}")
     print(
-        f"A day of {rows:,} rows in {asked['Query']:,} queries ({asked['bytes'] / 1e9:.2f} GB) to "
-        f"{day['lines']:,.0f} cost lines, on one core: {day['wall_s']:.1f} s, CPU {day['cpu_s']:.1f} s "
-        f"({day['allocating_s']:.1f} s of it allocation), {day['cpu_us_per_row']:.1f} µs a row, "
+        f"A day of {rows:,} rows ({asked.pop('bytes read') / 1e9:.2f} GB) to {day['lines']:,.0f} cost lines, "
+        f"written, on one core: {day['wall_s']:.1f} s, {day['waited_s']:.1f} s of it others had the core; "
         f"{day['max_rss_mib']:.0f} MiB at most ({day['rss_before_mib']:.0f} MiB before the first row).\n"
     )
-    print(f"| {job['rows']:,.0f} rows | CPU per row | rows/s and core | memory |\n|---|---:|---:|---:|")
+    print("| | wall | CPU | per row | per line |\n|---|---:|---:|---:|---:|")
+    sharing = {
+        f"sharing_{figure}": day[figure] - day[f"reading_{figure}"] - day[f"writing_{figure}"]
+        for figure in ("wall_s", "cpu_s")
+    }
+    for name, part in (
+        ("reading and adding up", "reading_"),
+        ("sharing out, and the rest", "sharing_"),
+        ("claiming, writing, publishing, sweeping", "writing_"),
+        ("together", ""),
+    ):
+        wall_s, cpu_s = ((day | sharing)[f"{part}{figure}"] for figure in ("wall_s", "cpu_s"))
+        of_row, of_line = (cpu_s * 1e6 / count for count in (rows, day["lines"]))
+        print(f"| {name} | {wall_s:.1f} s | {cpu_s:.1f} s | {of_row:.1f} µs | {of_line:.0f} µs |")
+    print(f"\nCalls: {', '.join(f'{name} {count:,}' for name, count in sorted(asked.items()))}.\n")
+    print(f"| {job['rows']:,.0f} rows, read | CPU per row | rows/s and core | memory |\n|---|---:|---:|---:|")
     for name, figures in (("this job", job), ("aioboto3, TypeDeserializer, Decimal", peer)):
         print(
-            f"| {name} | {figures['cpu_us_per_row']:.1f} µs | {figures['rows'] / figures['cpu_s']:,.0f} "
-            f"| {figures['max_rss_mib']:.0f} MiB |"
+            f"| {name} | {figures['reading_cpu_s'] * 1e6 / figures['rows']:.1f} µs "
+            f"| {figures['rows'] / figures['reading_cpu_s']:,.0f} | {figures['max_rss_mib']:.0f} MiB |"
         )
-    print(f"\nThe peer costs {peer['cpu_us_per_row'] / job['cpu_us_per_row']:.1f} times as much a row.\n")
+    print(f"\nThe peer costs {peer['reading_cpu_s'] / job['reading_cpu_s']:.1f} times as much a row.\n")
     print("| GetMetricData for a run over | metrics | calls | billed |\n|---|---:|---:|---:|")
     for asked_for in asked_of_cloudwatch():
         print(f"| {asked_for.run} | {asked_for.metrics:,} | {asked_for.calls} | ${asked_for.usd:.3f} |")
@@ -94,7 +111,7 @@ def scripted_ledger(rows: int, latency_ms: float) -> Iterator[int]:
 
 
 def calls(port: int) -> dict[str, int]:
-    """How often the ledger was asked, and how much it answered."""
+    """How often each table was asked what, and how much of the ledger was read."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/calls", timeout=5) as response:
         counted: dict[str, int] = json.load(response)
         return counted
