@@ -73,10 +73,11 @@ async def figures_now(
         return Figures(available=False, days_to_end_of_life=end_of_life)
     sums = totals(lines, now)
     used_percent = _budget_used(sums, budget.daily_usd)
+    tokens = _ledger_tokens(statuses)
     return Figures(
         available=available,
         tenants={
-            name: tenant_standing(policy, sums.inference_by_hour.get(name, {}), _ledger_tokens(statuses), now)
+            name: tenant_standing(policy, sums.inference_by_hour.get(name, {}), tokens, now)
             for name, policy in policies.items()
         },
         today_usd=sums.today,
