@@ -95,13 +95,14 @@ def read_bill(
         }
         with duckdb.connect(":memory:", config=config) as connection:
             try:
+                connection.execute("SET TimeZone = 'UTC'")  # else days are those of the place where it runs
                 notes = _make_items(connection, files, usage_types, tenants or TenantsOnBill())
                 _keep_period(connection, first, last, accounts)
                 _refuse_currencies(connection)
                 _refuse_duplicates(connection)
                 return _bill(connection, notes)
             except duckdb.Error as error:
-                raise BillFault(f"the export cannot be read: {str(error).splitlines()[0]}") from error
+                raise BillFault(f"the export cannot be read: {_in_short(error)}") from error
 
 
 def _refuse_versions(files: Iterable[Path]) -> None:
@@ -181,9 +182,17 @@ def _one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
     return connection.execute(query).fetchall()[0]
 
 
+def _in_short(error: duckdb.Error) -> str:
+    """What is wrong, without the line of the file that it is in, which may be long."""
+    told = [line for line in str(error).splitlines()[:3] if not line.startswith("Original Line")]
+    return ": ".join(line for line in told if line)
+
+
 def _expanded(name: str) -> Iterable[Path]:
     """A pattern's paths; only what follows the first part with a magic character is one."""
     path = Path(name)
+    if path.exists():
+        return [path]
     at = next((at for at, part in enumerate(path.parts) if _PATTERN.intersection(part)), None)
     if at is None:
         return [path]
@@ -191,6 +200,8 @@ def _expanded(name: str) -> Iterable[Path]:
 
 
 def _files_at(path: Path) -> Iterable[Path]:
+    """A file, or those of a folder but for what tools and file systems hide beside them."""
     if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.name.endswith(_SUFFIXES))
+        files = (file for file in path.rglob("*") if file.name.endswith(_SUFFIXES))
+        return sorted(file for file in files if not file.name.startswith((".", "_")))
     return [path] if path.is_file() and path.name.endswith(_SUFFIXES) else []

@@ -84,7 +84,7 @@ def items_of(source: str, columns: Mapping[str, str], usage_types: UsageTypes, t
             file,
             identity_line_item_id AS id,
             identity_time_interval AS interval_,
-            CAST(line_item_usage_start_date AS TIMESTAMP) AS started,
+            CAST(CAST(line_item_usage_start_date AS TIMESTAMPTZ) AS TIMESTAMP) AS started,
             CAST(line_item_usage_account_id AS VARCHAR) AS account,
             coalesce(line_item_line_item_type, '') AS item_type,
             coalesce(line_item_product_code, '') AS product_code,

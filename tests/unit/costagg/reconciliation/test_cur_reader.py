@@ -1,9 +1,14 @@
 """Reading an export: what cannot be reconciled is refused in words that say what to do."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from costagg.reconciliation.charges import Bill, BillFault
@@ -72,6 +77,46 @@ def test_only_the_days_asked_for_count(tmp_path: Path) -> None:
     folder = write_parquet(items(line(day=1), line(day=2), line(day=3)), tmp_path)
     bill = read(folder, first=date(2026, 11, 2), last=date(2026, 11, 2))
     assert [charge.day for charge in bill.charges] == [date(2026, 11, 2)]
+
+
+ZONES = """
+import sys
+from datetime import date
+from costagg.reconciliation.cur_reader import find_files, read_bill
+from costagg.reconciliation.usage_types import load_usage_types
+bill = read_bill(find_files(sys.argv[1:]), date(2026, 11, 1), date(2026, 11, 30), load_usage_types())
+print(*(charge.day for charge in bill.charges))
+"""
+
+
+def test_days_are_of_utc_wherever_it_runs(tmp_path: Path) -> None:
+    path = write_parquet(items(line(day=5)), tmp_path) / "cur-00000.snappy.parquet"
+    table = pq.read_table(path)
+    name = "line_item_usage_start_date"
+    early = pa.array([datetime(2026, 11, 5, 1, 30, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, early), path)
+    told = subprocess.check_output(  # noqa: S603  # this very interpreter
+        [sys.executable, "-c", ZONES, str(path)], env={**os.environ, "TZ": "America/New_York"}, text=True
+    )
+    assert told.strip() == "2026-11-05"
+
+
+@pytest.mark.parametrize(
+    ("began", "day"),
+    [
+        ("2026-11-05T00:00:00Z", 5),
+        ("2026-11-05T23:59:59.000Z", 5),
+        ("2026-11-05 00:00:00", 5),
+        ("2026-11-05", 5),
+        ("2026-11-05T23:30:00-05:00", 6),
+    ],
+)
+def test_a_time_with_an_offset_is_taken_to_utc(tmp_path: Path, began: str, day: int) -> None:
+    path = write_csv(items(line()), tmp_path, zipped=False) / "cur-00000.csv"
+    written = path.read_text()
+    assert "2026-11-05T09:00:00.000Z" in written
+    path.write_text(written.replace("2026-11-05T09:00:00.000Z", began))
+    assert [charge.day for charge in read(path).charges] == [date(2026, 11, day)]
 
 
 def test_only_the_accounts_asked_for_count(tmp_path: Path) -> None:
@@ -166,6 +211,20 @@ def test_files_that_are_not_there_or_no_exports_are_refused(tmp_path: Path) -> N
     (tmp_path / "cur.parquet").write_bytes(b"PAR1 but not really PAR1")
     with pytest.raises(BillFault, match="the export cannot be read: "):
         read(tmp_path)
+
+
+def test_what_is_hidden_in_a_folder_is_no_export(tmp_path: Path) -> None:
+    folder = write_csv(items(), tmp_path / "data [1]")
+    (folder / "._cur-00000.csv.gz").write_bytes(b"a resource fork")
+    (folder / "_SUCCESS").touch()
+    assert read(folder).rows == 2
+
+
+def test_what_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    path = write_csv(items(), tmp_path, zipped=False) / "cur-00000.csv"
+    path.write_bytes(path.read_bytes().replace(b"acme", b"\xe4cme"))
+    with pytest.raises(BillFault, match="not utf-8 encoded"):
+        read(path)
 
 
 def test_an_amount_that_is_no_number_is_refused(tmp_path: Path) -> None:
