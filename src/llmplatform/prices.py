@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Final, Generic, Literal, Self, TypeVar
@@ -31,6 +30,8 @@ _MILLION: Final = Decimal(1_000_000)
 _PerMillion = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=6)]
 """Six places, so that any number of tokens costs a whole number of `llmplatform.costs.SMALLEST_USD`."""
 
+_Region = Annotated[str, Field(pattern=r"^([a-z0-9-]+\*?|\*)$")]
+
 _PerUnit = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, decimal_places=12)]
 
 
@@ -41,8 +42,9 @@ class _Data(BaseModel):
 class _Row(_Data):
     """What holds of each price: where, from when until when, and who says so."""
 
-    regions: tuple[str, ...] = Field(min_length=1)
-    """Where it was used: names, or patterns such as `eu-*`. The longest that matches counts."""
+    regions: tuple[_Region, ...] = Field(min_length=1)
+    """Where it was used: names, or beginnings such as `eu-*`. A name counts before a beginning, and a longer
+    beginning before a shorter one."""
     effective_from: date
     """UTC; the first day from which a source shows this price."""
     effective_to: date | None = None
@@ -155,13 +157,25 @@ class _Dated(Generic[RowT]):
     def closest(self, subject: tuple[str, ...], at: date, region: str) -> RowT | None:
         """The row in force that names the region most closely."""
         found: RowT | None = None
-        closeness = -1
+        closeness = _ELSEWHERE
         for row in self._rows.get(subject, ()):
             if row.holds_on(at):
-                for pattern in row.regions:
-                    if len(pattern) > closeness and fnmatchcase(region, pattern):
-                        found, closeness = row, len(pattern)
+                for place in row.regions:
+                    close = _closeness(place, region)
+                    if close > closeness:
+                        found, closeness = row, close
         return found
+
+
+_ELSEWHERE: Final = -1
+
+
+def _closeness(place: str, region: str) -> int:
+    """How closely a name or a beginning names a region: no two different ones alike."""
+    if place == region:
+        return len(region) + 1
+    beginning = place.removesuffix("*")
+    return len(beginning) if beginning != place and region.startswith(beginning) else _ELSEWHERE
 
 
 @dataclass(frozen=True, slots=True)

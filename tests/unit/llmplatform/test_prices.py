@@ -92,6 +92,19 @@ def test_a_price_holds_from_its_first_day_until_the_day_before_its_end() -> None
     assert input_price(date(2026, 7, 1)) == 2
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_region_s_own_price_counts_whatever_the_order_of_the_file(*, turned: bool) -> None:
+    places = ["*", "us-*", "us-east-*", "us-east-1*", "us-east-1"]
+    rows = [
+        ROW.replace('["us-east-1"]', f'["{place}"]').replace("input = 1.10", f"input = {at}")
+        for at, place in enumerate(places)
+    ]
+    prices = parse_prices("\n".join(['version = "1"', *(rows[::-1] if turned else rows)]))
+    regions = ["eu-west-1", "us-west-2", "us-east-2", "us-east-10", "us-east-1"]
+    found = [prices.price_of("vendor.a/geo", "input", at=DAY, region=region) for region in regions]
+    assert [price and price.usd_per_million_tokens for price in found] == [0, 1, 2, 3, 4]
+
+
 def test_the_closest_region_counts_and_a_tier_has_its_own_prices() -> None:
     wide = ROW.replace('"us-east-1"', '"us-*", "eu-*"').replace("input = 1.10", "input = 3")
     flex = wide.replace("source =", 'service_tier = "flex"\nsource =').replace("input = 3", "input = 0.5")
@@ -120,6 +133,7 @@ def test_the_closest_region_counts_and_a_tier_has_its_own_prices() -> None:
         (FILE.replace("input = 1.10", "thinking = 1.10"), "thinking"),
         (FILE.replace('source = "a test"', 'source = ""'), "prices.0.source"),
         (FILE.replace('regions = ["us-east-1"]', "regions = []"), "prices.0.regions"),
+        (FILE.replace('regions = ["us-east-1"]', 'regions = ["*-east-1"]'), "prices.0.regions"),
         (FILE.replace("retrieved_on = 2026-01-01\n", ""), "prices.0.retrieved_on"),
         (FILE.replace("source", "effective_to = 2026-01-01\nsource"), "effective_to"),
         (FILE.replace("input = 1.10", "input = 1.0000001"), "prices.0.usd_per_million_tokens.input"),
