@@ -14,7 +14,7 @@ from typing import Final
 import uvloop
 
 from costagg import commands
-from costagg.reconciliation.running import DEFAULT_LIMIT_PERCENT
+from costagg.reconciliation.results import DEFAULT_LIMIT_PERCENT
 from costagg.settings import CostSettings, EnvironmentSettings, read_settings
 from llmplatform.errors import ConfigFault, PlatformFault
 from llmplatform.process.logging import configure_logging

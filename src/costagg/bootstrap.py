@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from costagg.api.app import ApiParts, create_app
 from costagg.api.observe import AsgiApp
 from costagg.brake import OBSERVABILITY_BUDGET
 from costagg.hours import HourRules
@@ -134,6 +133,8 @@ async def cost_job(settings: CostSettings, environment: EnvironmentSettings) -> 
 @asynccontextmanager
 async def billing_api(settings: CostSettings, environment: EnvironmentSettings) -> AsyncIterator[AsgiApp]:
     """The billing API's application, whose tenants and roles are kept fresh while the block runs."""
+    from costagg.api.app import ApiParts, create_app  # noqa: PLC0415  # FastAPI; no run needs it
+
     clock = SystemClock()
     session = aws_session(environment.aws_region)
     async with (
@@ -180,9 +181,9 @@ async def _dynamodb(region: str, clock: Clock) -> AsyncIterator[DynamoDb]:
 
 
 @asynccontextmanager
-async def metric_lines(environment: EnvironmentSettings) -> AsyncIterator[Sink[bytes]]:
-    """Where EMF lines go; what is left is delivered at the block's end, within bounds."""
-    lines = line_sink(environment.aws_emf_agent_endpoint)
+async def metric_lines(environment: EnvironmentSettings, *, fd: int = 1) -> AsyncIterator[Sink[bytes]]:
+    """Where EMF lines go: an agent, else `fd`; the rest is delivered at the block's end, within bounds."""
+    lines = line_sink(environment.aws_emf_agent_endpoint, fd=fd)
     await lines.start()
     try:
         yield lines

@@ -1,4 +1,7 @@
-"""The commands of `python -m costagg`, as a person or a scheduler calls them; the exit status is returned."""
+"""The commands of `python -m costagg`, as a person or a scheduler calls them; the exit status is returned.
+
+Rooms that bring FastAPI, DuckDB or Arrow are imported by their command: half a second less for all others.
+"""
 
 import argparse
 import asyncio
@@ -11,14 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from costagg.api.server import serve
 from costagg.bootstrap import CostJob, account_id, billing_api, cost_job, cost_table, metric_lines
-from costagg.focus.exporting import export
 from costagg.hours import asked_hours
 from costagg.job import HourReport, RunReport
-from costagg.reconciliation import ReconcileArguments
-from costagg.reconciliation import run as run_reconciliation
-from costagg.reconciliation.cur_sql import TenantsOnBill
 from costagg.settings import CostSettings, EnvironmentSettings
 from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault
@@ -108,6 +106,8 @@ def _keep_quiet(_report: HourReport, _number: int, _of: int) -> None:
 
 async def serve_bills(settings: CostSettings, environment: EnvironmentSettings) -> int:
     """Serve the billing API until SIGTERM or SIGINT."""
+    from costagg.api.server import serve  # noqa: PLC0415
+
     async with billing_api(settings, environment) as app:
         await serve(app, host=settings.api_host, port=settings.api_port)
     return DONE
@@ -115,9 +115,12 @@ async def serve_bills(settings: CostSettings, environment: EnvironmentSettings) 
 
 async def reconcile(arguments: argparse.Namespace, environment: EnvironmentSettings) -> int:
     """Hold a month, or a part of it, against AWS's bill."""
+    from costagg.reconciliation import running  # noqa: PLC0415
+    from costagg.reconciliation.cur_sql import TenantsOnBill  # noqa: PLC0415
+
     now = SystemClock().now()
     first, last = _days(arguments, now.date())
-    asked = ReconcileArguments(
+    asked = running.ReconcileArguments(
         files=tuple(arguments.files),
         first=first,
         last=last,
@@ -129,12 +132,15 @@ async def reconcile(arguments: argparse.Namespace, environment: EnvironmentSetti
         as_json=arguments.json,
         keep=not arguments.dry_run,
     )
-    async with cost_table(environment) as (reader, dynamodb), metric_lines(environment) as lines:
-        return await run_reconciliation(asked, reader, dynamodb, lines, now)
+    # The report has standard output for itself.
+    async with cost_table(environment) as (reader, dynamodb), metric_lines(environment, fd=2) as lines:
+        return await running.run(asked, reader, dynamodb, lines, now)
 
 
 async def export_costs(arguments: argparse.Namespace, environment: EnvironmentSettings) -> int:
     """Write the costs of some days to a file in FOCUS."""
+    from costagg.focus.exporting import export  # noqa: PLC0415
+
     first, last = _days(arguments, SystemClock().now().date())
     account = arguments.account_id or await account_id(environment)
     async with cost_table(environment) as (reader, _):
@@ -167,6 +173,8 @@ def _days(arguments: argparse.Namespace, today: date) -> tuple[date, date]:
         raise ConfigFault("--month: goes without --from and --to")
     if arguments.month is not None:
         month: date = arguments.month
+        if month > today:
+            raise ConfigFault(f"--month: {month:%Y-%m} has not begun")
         next_month = (month + timedelta(days=31)).replace(day=1)
         return month, min(next_month - timedelta(days=1), today)
     if arguments.first is None:

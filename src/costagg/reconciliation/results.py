@@ -23,6 +23,8 @@ Residual = Literal[
 ]
 """Why the bill and we differ."""
 
+DEFAULT_LIMIT_PERCENT: Final = Decimal(2)
+
 MEANING: Final[Mapping[Residual, str]] = {
     "price": "same quantity, another price",
     "quantity": "another quantity at the bill's price",

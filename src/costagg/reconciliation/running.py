@@ -20,7 +20,7 @@ from costagg.reconciliation.cur_reader import find_files, read_bill
 from costagg.reconciliation.cur_sql import TenantsOnBill
 from costagg.reconciliation.matching import Cells
 from costagg.reconciliation.report import as_document, as_tables
-from costagg.reconciliation.results import Reconciliation
+from costagg.reconciliation.results import DEFAULT_LIMIT_PERCENT, Reconciliation
 from costagg.reconciliation.store import ReconciliationStore, rows_of
 from costagg.reconciliation.usage_types import UsageTypes, load_usage_types
 from llmplatform.aws.cost_reader import CostReader
@@ -34,7 +34,6 @@ OK: Final = 0
 OVER_LIMIT: Final = 1
 BAD_INPUT: Final = 2
 
-DEFAULT_LIMIT_PERCENT: Final = Decimal(2)
 _HOURS: Final = 24
 _PIPED_WIDTH: Final = 240
 

@@ -150,6 +150,8 @@ REFUSED: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("run", "--hour", hour_text(THIS_HOUR), "--every", "5"), {}, "--every"),
     (("run", "--every", "0"), {}, "--every"),
     (("run", "--every", "nan"), {}, "--every"),
+    (("reconcile", "--month", "2999-12", "cur.parquet"), {}, "--month: 2999-12 has not begun"),
+    (("export", "--focus", "--month", "9999-12", "--out", "out.csv"), {}, "--month: 9999-12 has not begun"),
     (("run",), {"COST_LOOKBACK_H": "3"}, "COST_LOOKBACK_H"),
     (("run",), {"LLM_PLATFORM_PRICES": "/gone.toml"}, "LLM_PLATFORM_PRICES"),
     (("serve",), {"COST_API_PORT": "1", "COST_API_HOST": "192.0.2.1"}, "COST_API_HOST"),

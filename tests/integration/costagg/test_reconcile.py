@@ -1,7 +1,10 @@
 """The command against a real table: lines that the job wrote, an export on disk, a report, what is kept."""
 
+import asyncio
 import io
 import json
+import os
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from costagg.reconciliation import ReconcileArguments, run
+from costagg.reconciliation.running import ReconcileArguments, run
 from costagg.reconciliation.store import Kept, ReconciliationStore
 from costagg.reconciliation.usage_types import load_usage_types
 from costagg.store import CostStore
@@ -82,6 +85,7 @@ class Desk:
     """Where the command is run."""
 
     dynamodb: DynamoDb
+    aws: Emulator
     sink: KeepingSink[bytes] = field(default_factory=lambda: KeepingSink("emf"))
 
     async def reconcile(self, *files: Path, **more: Any) -> Ran:
@@ -114,7 +118,7 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
         ) as http:
             dynamodb = DynamoDb(http)
             await attribute(dynamodb)
-            yield Desk(dynamodb)
+            yield Desk(dynamodb, aws)
 
 
 async def attribute(dynamodb: DynamoDb) -> None:
@@ -230,3 +234,19 @@ async def test_a_table_that_is_away_exits_with_2(desk: Desk, tmp_path: Path) -> 
         status = await run(arguments, CostReader(away), away, desk.sink, NOW, out=io.StringIO(), err=err)
     assert status == 2
     assert err.getvalue().startswith("costagg reconcile: ")
+
+
+async def test_as_a_process_its_report_has_standard_output_for_itself(desk: Desk, tmp_path: Path) -> None:
+    export = write_parquet(line_items(LINES, TYPES), tmp_path)
+    days = ("--from", str(DAY), "--to", str(DAY))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "costagg", "reconcile", "--json", *days, str(export)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **desk.aws.environment()},
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err
+    assert json.loads(out)["over_limit"] is False
+    (metric,) = (json.loads(line) for line in err.splitlines() if b'"_aws"' in line)
+    assert metric["service"] == "AmazonBedrock"
