@@ -72,23 +72,28 @@ async def figures_now(
         logger.error("how things stand is not known: %s", unavailable)  # noqa: TRY400
         return Figures(available=False, days_to_end_of_life=end_of_life)
     sums = totals(lines, now)
-    used_percent = _budget_used(sums, budget.daily_usd)
+    midnight = hour_of(now).replace(hour=0)
+    today_known = _computed_since(midnight, statuses)
+    used_percent = _budget_used(sums, budget.daily_usd) if today_known else None
     tokens = _ledger_tokens(statuses)
     return Figures(
         available=available,
         tenants={
             name: tenant_standing(policy, sums.inference_by_hour.get(name, {}), tokens, now)
             for name, policy in policies.items()
+            if today_known
         },
-        today_usd=sums.today,
-        month_to_date_usd=month_to_date(statuses, now),
+        today_usd=sums.today if today_known else None,
+        month_to_date_usd=month_to_date(statuses, now)
+        if _computed_since(midnight.replace(day=1), statuses)
+        else None,
         today_by_model_usd=sums.today_by_model,
-        unpriced_lines=sums.unpriced_today,
+        unpriced_lines=sums.unpriced_today if today_known else None,
         uncounted_requests=sum(
-            status.uncounted_requests
-            for hour, status in statuses.items()
-            if hour >= hour_of(now).replace(hour=0)
-        ),
+            status.uncounted_requests for hour, status in statuses.items() if hour >= midnight
+        )
+        if today_known
+        else None,
         ledger_difference_percent=await _differences(metrics, statuses, computed),
         unused_capacity_percent=sums.unused_capacity_percent,
         observability_share_percent=share_percent(
@@ -99,6 +104,11 @@ async def figures_now(
         cost_age_s=cost_age_s(now, statuses),
         days_to_end_of_life=end_of_life,
     )
+
+
+def _computed_since(first: datetime, statuses: Mapping[datetime, HourStatus]) -> bool:
+    """Whether an hour from `first` on was ever computed: if none was, what was spent is not 0 but unknown."""
+    return any(status.run for hour, status in statuses.items() if hour >= first)
 
 
 def _budget_used(sums: Totals, daily_usd: Decimal | None) -> Decimal | None:

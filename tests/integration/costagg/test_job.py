@@ -423,6 +423,27 @@ async def test_a_table_that_is_away_is_told_by_the_metrics_and_by_nothing_else(
         assert job.figure("availability", component="costagg") == 1
 
 
+async def test_a_day_of_which_no_hour_could_be_computed_is_not_free(
+    account: Account, hour: datetime, tenant: str
+) -> None:
+    await configure(account, tenant, daily_budget_usd=Decimal(2), daily_budget_tokens=4_000_000)
+    await put_rows(account.aws.url, [asked(tenant, hour, 1_000_000)])
+    figures = ("cost_today_usd", "budget_used_percent", "token_budget_used_percent")
+    async with account.job(terms(), FakeClock(hour + SOON), daily_usd=Decimal(1)) as job:
+        for way in ("ledger", "cloudwatch"):
+            await account.ways[way].cut()
+        try:
+            assert (await job.run(hour)).hours[0].outcome == "failed"
+        finally:
+            for way in ("ledger", "cloudwatch"):
+                await account.ways[way].mend()
+        assert [job.figure(name, tenant_id=tenant) for name in figures] == [None, None, None]
+        assert job.figure("unpriced_usage", component="costagg") is None
+        assert job.figure("observability_budget_used_percent", component="costagg") is None
+        await job.run(hour)
+        assert [job.figure(name, tenant_id=tenant) for name in figures] == [1.1, 55, 25]
+
+
 async def test_figures_say_how_budgets_stand(account: Account, hour: datetime, tenant: str) -> None:
     await configure(account, tenant, daily_budget_usd=Decimal(2), daily_budget_tokens=4_000_000)
     unpriced = bedrock("b", "vendor.b/geo", TokenUsage(input_tokens=3, output_tokens=4))
