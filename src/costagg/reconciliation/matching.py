@@ -47,7 +47,8 @@ class Cell:
         for tenant in {*(one for one in self.billed if one is not None), *self.attributed}:
             billed = self.billed.get(tenant, Billed())
             attributed = self.attributed.get(tenant, Attributed())
-            if untold is not None and attributed.quantity + attributed.unpriced > billed.quantity:
+            lacks = attributed.quantity + attributed.unpriced > billed.quantity
+            if lacks and untold is not None and untold.quantity > 0:
                 rest_billed[tenant], rest_attributed[tenant] = billed, attributed
             else:
                 named[tenant] = (billed, attributed)

@@ -105,6 +105,9 @@ def truth() -> Iterator[CostLine]:
 LINES = tuple(truth())
 
 
+SUMMED = ("line_item_usage_amount", "line_item_unblended_cost")
+
+
 def bill_and_compare(
     tmp_path: Path,
     making: Making | None = None,
@@ -229,6 +232,18 @@ def test_an_untagged_tenant_is_not_told_and_the_service_still_reconciles(tmp_pat
     assert initech.not_told_usd == of_tenant(result, NOT_TOLD).attributed_usd > 100
     assert of_tenant(result, NOT_TOLD).error_percent < Decimal("0.001")
     assert of_tenant(result, "acme").error_percent < Decimal("0.001")
+
+
+def test_a_line_item_of_nothing_hides_nobodys_difference(tmp_path: Path) -> None:
+    """AWS bills usage of 0 too, with neither a tag nor a caller."""
+    items: list[Item] = []
+    for one in line_items(LINES, TYPES):
+        acmes = one["resource_tags"].get("user_tenant_id") == "acme"
+        items.append(one | {name: one[name] * Decimal("0.9") for name in SUMMED} if acmes else one)
+        items.append(one | {"resource_tags": {}, "tags": {}} | dict.fromkeys(SUMMED, Decimal(0)))
+    acme = of_tenant(bill_and_compare(tmp_path, items=items), "acme")
+    assert acme.error_percent == pytest.approx(Decimal(100) / 9)
+    assert errors(acme).keys() == {"quantity"}
 
 
 def test_who_shares_an_endpoint_is_not_told_by_any_bill(tmp_path: Path) -> None:
