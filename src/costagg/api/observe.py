@@ -4,6 +4,7 @@ Plain ASGI, so that no exception goes around it. The line names the route, not t
 nor headers: a key that is sent in the wrong place is not written down.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -44,6 +45,7 @@ class Observed:
     owner: str | None = None
     """Whose costs were asked for, once that was allowed."""
     status: int | None = None
+    """None where the client did not wait for it."""
 
 
 def observing(app: AsgiApp, clock: Clock) -> AsgiApp:
@@ -58,7 +60,7 @@ def observing(app: AsgiApp, clock: Clock) -> AsgiApp:
         observed = Observed(request_id)
         scope.setdefault("state", {})["observed"] = observed
         try:
-            await app(scope, receive, _guarding(send, observed))
+            await _while_wanted(app, scope, receive, _guarding(send, observed), observed)
         except Exception:  # answered as a 500 already, where an answer was still possible
             logger.exception("a request failed", extra={"request_id": request_id})
         finally:
@@ -77,6 +79,28 @@ def observing(app: AsgiApp, clock: Clock) -> AsgiApp:
             )
 
     return observed_app
+
+
+async def _while_wanted(app: AsgiApp, scope: Scope, receive: Receive, send: Send, observed: Observed) -> None:
+    """Run the application; stop it where the client hangs up before it has an answer.
+
+    Else a client that gives up early and asks again would wait for all that it no longer wants.
+    """
+    answering = asyncio.ensure_future(app(scope, receive, send))
+    watching = asyncio.ensure_future(_hung_up(receive))
+    try:
+        await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done() or observed.status is not None:
+            await answering
+    finally:
+        answering.cancel()
+        watching.cancel()
+        await asyncio.gather(answering, watching, return_exceptions=True)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        """A body, which no route here reads."""
 
 
 def _guarding(send: Send, observed: Observed) -> Send:
