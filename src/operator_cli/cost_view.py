@@ -20,6 +20,7 @@ from rich.text import Text
 
 from llmplatform.bills import BillRow, Completeness, exact_sum, period_of, total_usd
 from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, UNUSED
+from llmplatform.spreadsheets import plain_text
 from operator_cli.console import OUT, print_table
 from operator_cli.cost import By, Format
 from operator_cli.cost_chart import chart
@@ -32,7 +33,7 @@ _MILLION: Final = 1_000_000
 _ABOUT: Final = {UNUSED: "_unused (paid for, used by nobody)", PLATFORM: "_platform (what watching costs)"}
 _UNKNOWN: Final = "unknown"
 _CELLS: Final = ("charge", "quantity", "unit price", "amount", "state")
-_HOW_TO_RUN: Final = "`python -m costagg run` computes them now; scheduled, it does so every hour"
+_HOW_TO_RUN: Final = "`python -m costagg run` computes the last hours, with --from and --to others"
 
 
 def print_overview(found: Overview, form: Format) -> None:
@@ -329,4 +330,8 @@ def _exact(value: Decimal | None) -> str | None:
 def _print_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    # Amounts and quantities are never negative, so no number is touched.
+    writer.writerows(
+        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()}
+        for row in rows
+    )

@@ -18,12 +18,11 @@ import orjson
 from costagg.api.page import Page, encode_cursor
 from costagg.api.query import HoursParameters
 from costagg.api.table import NUMBERS
+from llmplatform.spreadsheets import plain_text
 
 Format = Literal["json", "csv"]
 
 _TYPES: Final[Mapping[Format, str]] = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (OWASP, CSV injection)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,7 @@ def csv_body(page: Page) -> bytes:
 def _cell(column: str, value: str | int | None) -> str | int:
     if value is None:
         return ""
-    if column not in NUMBERS and str(value).startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return value if column in NUMBERS else plain_text(str(value))
 
 
 def _json_body(page: Page, about: Mapping[str, Any], cursor: str | None) -> bytes:

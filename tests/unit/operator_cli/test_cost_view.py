@@ -1,5 +1,6 @@
 """Costs as an operator sees them: in 80 columns, without colour, and with nothing unknown shown as zero."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,7 @@ from llmplatform.bills import bill_rows, period_of
 from llmplatform.costs import PLATFORM, UNUSED, CostLine, HourStatus
 from operator_cli.cost_chart import chart
 from operator_cli.cost_facts import Overview, OwnerCost, Span, TenantCost, hours_told
-from operator_cli.cost_view import overview, tenant
+from operator_cli.cost_view import overview, print_tenant, tenant
 
 NOW = datetime(2026, 11, 24, 3, 20, tzinfo=UTC)
 MONTH = Span("2026-11", date(2026, 11, 1), date(2026, 11, 30), NOW)
@@ -211,3 +212,12 @@ def test_rows_of_a_class_or_a_day_add_up() -> None:
         "open",
     ]
     assert line_with("2026-11-24", seen(tenant(found, "day"))) == ["2026-11-24", "2.0000", "open"]
+
+
+def test_a_spreadsheet_computes_nothing_of_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    hour = NOW.replace(minute=0)
+    named = used(INPUT, "1000000", hour=hour, model_id='=HYPERLINK("x")')
+    print_tenant(cost_of(TODAY, named), "model", "csv")
+    (row,) = csv.DictReader(StringIO(capsys.readouterr().out))
+    assert row["model_id"] == '\'=HYPERLINK("x")'
+    assert Decimal(row["quantity"]) == 1_000_000
