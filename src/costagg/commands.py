@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 DONE: Final = 0
 NOT_ALL_DONE: Final = 1
 _DAY_S: Final = 86_400
+_DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 
 
 async def run(arguments: argparse.Namespace, settings: CostSettings, environment: EnvironmentSettings) -> int:
@@ -141,7 +143,8 @@ async def export_costs(arguments: argparse.Namespace, environment: EnvironmentSe
     """Write the costs of some days to a file in FOCUS."""
     from costagg.focus.exporting import export  # noqa: PLC0415
 
-    first, last = _days(arguments, SystemClock().now().date())
+    now = SystemClock().now()
+    first, last = _days(arguments, now.date())
     account = arguments.account_id or await account_id(environment)
     async with cost_table(environment) as (reader, _):
         summary = await export(
@@ -158,9 +161,17 @@ async def export_costs(arguments: argparse.Namespace, environment: EnvironmentSe
     sys.stderr.write(f"{arguments.out}: {summary.rows:,} rows, ${summary.total_usd:,.6f}\n")
     if summary.open_rows:
         sys.stderr.write(f"  {summary.open_rows:,} of them are of periods that may yet change\n")
+    if missing := _hours_begun(first, last, now) - summary.hours:
+        sys.stderr.write(f"  {missing:,} hours of these days were never computed: nothing of them is in it\n")
     for what, rows in sorted(summary.left_out.items()):
         sys.stderr.write(f"  left out, since its amount is not known: {what} ({rows:,} rows)\n")
     return DONE
+
+
+def _hours_begun(first: date, last: date, now: datetime) -> int:
+    began = datetime.combine(first, time(), UTC)
+    end = datetime.combine(last, time(), UTC) + _DAY
+    return max(-((began - min(end, now)) // _HOUR), 0)
 
 
 def _show_day(day: date, rows: int) -> None:
@@ -186,14 +197,17 @@ def _days(arguments: argparse.Namespace, today: date) -> tuple[date, date]:
 
 
 def a_month(text: str) -> date:
-    """The first day of a month such as 2026-11. Raises ValueError."""
-    return datetime.strptime(text, "%Y-%m").date()  # noqa: DTZ007  # a month has no zone
+    """The first day of a month such as 2026-11. Raises ArgumentTypeError."""
+    try:
+        return datetime.strptime(text, "%Y-%m").date()  # noqa: DTZ007  # a month has no zone
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: give a month as 2026-11") from error
 
 
 def a_percent(text: str) -> Decimal:
-    """A number from 0 on. Raises ValueError."""
+    """A number from 0 on. Raises ArgumentTypeError."""
     if not re.fullmatch(r"\d+(\.\d+)?", text):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text}: give a percentage from 0 on, such as 2 or 0.5")
     return Decimal(text)
 
 
@@ -206,8 +220,8 @@ def a_pause(text: str) -> float:
 
 
 def a_file(text: str) -> Path:
-    """A path whose folder exists. Raises ValueError."""
+    """A path whose folder exists. Raises ArgumentTypeError."""
     path = Path(text)
     if not path.parent.is_dir():
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{path.parent}: no such folder")
     return path

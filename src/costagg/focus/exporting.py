@@ -44,6 +44,8 @@ class ExportSummary:
     rows: int
     total_usd: Decimal
     """The sum of BilledCost."""
+    hours: int
+    """Of these days that a run has computed; of the others nothing is in the file."""
     open_rows: int
     """Rows of periods that may yet change."""
     left_out: Mapping[str, int]
@@ -87,7 +89,8 @@ async def export(
             open_rows += sum(row.completeness == "open" for row in priced)
             total = exact_sum((total, total_usd(priced)))
             progress(day, rows)
-    return ExportSummary(rows, total, open_rows, left_out)
+    hours = sum(status.run > 0 for status in statuses.values())
+    return ExportSummary(rows, total, hours, open_rows, left_out)
 
 
 async def _bills(

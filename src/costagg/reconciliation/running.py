@@ -107,6 +107,10 @@ async def _reconcile(arguments: ReconcileArguments, reader: CostReader) -> Recon
         tenants=arguments.tenants,
         accounts=arguments.accounts,
     )
+    if not bill.rows:
+        raise BillFault(
+            f"no line item from {first} to {last} is in these files: they are another month's or account's"
+        )
     cells, open_days = await attributed(reader, first, last, usage_types)
     return reconcile_cells(bill, cells, first=first, last=last, usage_types=usage_types, open_days=open_days)
 

@@ -152,6 +152,9 @@ REFUSED: Sequence[tuple[Sequence[str], dict[str, str], str]] = [
     (("run", "--every", "nan"), {}, "--every"),
     (("reconcile", "--month", "2999-12", "cur.parquet"), {}, "--month: 2999-12 has not begun"),
     (("export", "--focus", "--month", "9999-12", "--out", "out.csv"), {}, "--month: 9999-12 has not begun"),
+    (("reconcile", "--month", "11.2026", "cur.parquet"), {}, "give a month as 2026-11"),
+    (("reconcile", "--month", "2026-11", "--limit", "-1", "cur.parquet"), {}, "give a percentage"),
+    (("export", "--focus", "--month", "2026-11", "--out", "/gone/out.csv"), {}, "/gone: no such folder"),
     (("run",), {"COST_LOOKBACK_H": "3"}, "COST_LOOKBACK_H"),
     (("run",), {"LLM_PLATFORM_PRICES": "/gone.toml"}, "LLM_PLATFORM_PRICES"),
     (("serve",), {"COST_API_PORT": "1", "COST_API_HOST": "192.0.2.1"}, "COST_API_HOST"),
@@ -169,6 +172,19 @@ async def test_what_cannot_be_done_is_refused_with_the_reason(shell: Shell) -> N
         assert "Traceback" not in ended.told
 
     await asyncio.gather(*(refused(*one) for one in REFUSED))
+
+
+async def test_an_export_says_which_hours_it_knows_nothing_of(shell: Shell) -> None:
+    hour = (THIS_HOUR - 30 * 24 * HOUR).replace(hour=5)
+    await put(shell, hour)
+    assert (await shell.run("run", "--hour", hour_text(hour))).status == 0
+    days = ("--from", f"{hour:%Y-%m-%d}", "--to", f"{hour:%Y-%m-%d}")
+    out = shell.folder / "costs.csv"
+    ended = await shell.run("export", "--focus", *days, "--allow-unpriced", "--out", str(out))
+    assert ended.status == 0, ended.told
+    assert "1 rows, $1.100000" in ended.told
+    assert "23 hours of these days were never computed" in ended.told
+    assert len(out.read_text().splitlines()) == 2
 
 
 async def test_what_went_wrong_is_the_exit_status(shell: Shell) -> None:

@@ -236,6 +236,13 @@ async def test_a_table_that_is_away_exits_with_2(desk: Desk, tmp_path: Path) -> 
     assert err.getvalue().startswith("costagg reconcile: ")
 
 
+async def test_a_bill_of_other_days_is_no_bill_without_errors(desk: Desk, tmp_path: Path) -> None:
+    export = write_parquet(line_items(LINES, TYPES), tmp_path)
+    ran = await desk.reconcile(export, first=date(2026, 10, 1), last=date(2026, 10, 31), keep=False)
+    assert (ran.status, ran.out) == (2, "")
+    assert "no line item from 2026-10-01 to 2026-10-31" in ran.err
+
+
 async def test_as_a_process_its_report_has_standard_output_for_itself(desk: Desk, tmp_path: Path) -> None:
     export = write_parquet(line_items(LINES, TYPES), tmp_path)
     days = ("--from", str(DAY), "--to", str(DAY))

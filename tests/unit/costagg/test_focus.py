@@ -246,6 +246,7 @@ def test_a_service_that_is_not_listed_keeps_its_code() -> None:
 def test_rows_of_open_hours_say_so(tmp_path: Path) -> None:
     summary = written(tmp_path / "x.csv", busy_hour(), state="open")
     assert summary.open_rows == summary.rows
+    assert summary.hours == 1
     assert {row["x_CompletenessState"] for row in csv_rows(tmp_path / "x.csv")} == {"open"}
 
 
