@@ -42,7 +42,7 @@ def main() -> None:
         job, peer = (measured(name, PEER_HOURS, port) for name in ("job", "peer"))
     if day["rows"] != rows or (job["rows"], job["tokens"]) != (peer["rows"], peer["tokens"]):
         sys.exit(f"the sums differ: {day}, {job}, {peer}")
-    if day["lines"] != asked["tenant-cost PutItem"] or day["swept"] != asked["tenant-cost DeleteItem"]:
+    if day["lines"] != asked.pop("rows put") or day["swept"] != asked.pop("rows deleted"):
         sys.exit(f"not every line was written: {day}, {asked}")
     print(
         f"A day of {rows:,} rows ({asked.pop('bytes read') / 1e9:.2f} GB) to {day['lines']:,.0f} cost lines, "

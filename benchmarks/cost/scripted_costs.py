@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from day import HOURS
 
+from costagg.store import ROWS_PER_CALL
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.costs import STATUS, HourStatus, Item, encode_status
 
@@ -27,12 +28,12 @@ class ScriptedCosts:
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """What DynamoDB answers."""
-        if operation == "PutItem":
-            assert request["ConditionExpression"]
-            assert {_KEY, _SORT, "run"} <= request["Item"].keys()
-            return {}
-        if operation == "DeleteItem":
-            assert request["ConditionExpression"]
+        if operation == "BatchWriteItem":
+            (writes,) = request["RequestItems"].values()
+            assert len(writes) <= ROWS_PER_CALL
+            for write in writes:
+                row = write["PutRequest"]["Item"] if "PutRequest" in write else write["DeleteRequest"]["Key"]
+                assert "#" in row[_SORT]["S"]
             return {}
         if operation == "UpdateItem":
             return {"Attributes": self._update(request)}

@@ -47,10 +47,15 @@ class ScriptedDynamoDb:
         if not operation:
             return orjson.dumps(self.calls)
         asked = orjson.loads(request)
-        self.calls[f"{asked['TableName']} {operation}"] += 1
-        if asked["TableName"] == TENANT_COST.name:
+        if operation == "BatchWriteItem":
+            ((table, writes),) = asked["RequestItems"].items()
+            self.calls.update("rows put" if "PutRequest" in write else "rows deleted" for write in writes)
+        else:
+            table = asked["TableName"]
+        self.calls[f"{table} {operation}"] += 1
+        if table == TENANT_COST.name:
             return orjson.dumps(self._costs.answer(operation, asked))
-        assert (operation, asked["TableName"]) == ("Query", REQUEST_LEDGER.name)
+        assert (operation, table) == ("Query", REQUEST_LEDGER.name)
         page = self._page(asked)
         self.calls["bytes read"] += len(page)
         return page

@@ -114,7 +114,7 @@ class StoredLine:
 
 @dataclass(frozen=True, slots=True)
 class HourStatus:
-    """What is known of an hour's cost. Lines of runs before `run` hold no longer."""
+    """What is known of an hour's cost. Only lines of `run` hold."""
 
     hour: datetime
     state: HourState
@@ -151,8 +151,8 @@ class HourStatus:
         return self.state == "closed" and self.claimed_run == self.run
 
     def shows(self, stored: StoredLine) -> bool:
-        """Whether a line counts: written by the run that is whole, or by a later one that is at it."""
-        return 0 < self.run <= stored.run
+        """Whether a line counts: written by the run that is whole; one that is at it shows when it is."""
+        return 0 < self.run == stored.run
 
 
 def amounts_by_owner(lines: Iterable[CostLine]) -> dict[str, Decimal | None]:
@@ -180,14 +180,17 @@ def beginning_key() -> Item:
     return {_KEY: {"S": STATUS}, _SORT: {"S": "beginning"}}
 
 
-def line_key(line: CostLine) -> Item:
-    """Key of a line's row."""
-    return {_KEY: {"S": partition_key(line.tenant_id, line.hour.date())}, _SORT: {"S": line.key}}
+def line_key(line: CostLine, run: int) -> Item:
+    """Key of a line's row: each run has its own, so that none takes away what readers have."""
+    return {
+        _KEY: {"S": partition_key(line.tenant_id, line.hour.date())},
+        _SORT: {"S": f"{line.key}#{run}"},
+    }
 
 
 def encode_line(line: CostLine, run: int) -> Item:
     """The row of a line, in DynamoDB's JSON; what is unknown is absent."""
-    item = line_key(line) | {
+    item = line_key(line, run) | {
         _TTL: {"N": str(int(line.hour.timestamp()) + _RETENTION_S)},
         "run": {"N": str(run)},
         "tenant_id": {"S": line.tenant_id},

@@ -76,9 +76,10 @@ def test_a_line_survives_its_row(line: CostLine) -> None:
 
 
 def test_a_row_is_found_by_its_owner_and_day_and_sorted_by_its_hour() -> None:
-    key = line_key(LINE)
+    key = line_key(LINE, 7)
     assert key["tenant_date"]["S"] == partition_key("acme", HOUR.date()) == "acme#2026-11-23"
     assert key["line"]["S"].startswith("20#inference#bedrock#claude-haiku-4-5#")
+    assert key != line_key(LINE, 8)  # a run takes the place of nothing that readers have
 
 
 @pytest.mark.parametrize("name", ["model_id", "price_key", "service_tier", "usage_source", "charge_class"])
@@ -112,13 +113,14 @@ def test_an_hour_that_was_only_claimed_is_open_and_shows_nothing() -> None:
     assert not status.shows(StoredLine(LINE, 1))
 
 
-def test_lines_of_earlier_runs_hold_no_longer_and_a_run_at_work_reopens_the_hour() -> None:
+def test_only_lines_of_the_whole_run_hold_and_a_run_at_work_reopens_the_hour() -> None:
     assert STATUS.closed
     assert not STATUS.shows(StoredLine(LINE, 3))
     assert STATUS.shows(StoredLine(LINE, 4))
     rerun = replace(STATUS, claimed_run=5)
     assert not rerun.closed
-    assert rerun.shows(StoredLine(LINE, 5))
+    assert rerun.shows(StoredLine(LINE, 4))
+    assert not rerun.shows(StoredLine(LINE, 5))
 
 
 @pytest.mark.parametrize("broken", [{}, {"tenant_id": {"S": "acme"}}, {"hour": {"S": "yesterday"}}])
