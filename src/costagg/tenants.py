@@ -42,7 +42,7 @@ class TenantSource:
     async def read(self) -> KnownTenants | None:
         """All of them; None where they cannot be read whole: some would be missed."""
         try:
-            stored = await self._tenants.list()
+            stored = await self._tenants.list(keys=False)
             tombstones = await self._tombstones.list()
         except (BotoCoreError, ClientError, ConfigFault, OSError, aiohttp.ClientError) as error:
             logger.error("tenants cannot be read: %s", describe_fault(error))  # noqa: TRY400

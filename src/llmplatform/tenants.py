@@ -71,15 +71,15 @@ class Tenants:
         await self._put(policy.tenant_id, EVAL_SAMPLE_RATE, str(policy.eval_sample_rate))
         await self._put(policy.tenant_id, POLICY, document)
 
-    async def list(self) -> tuple[StoredTenant, ...]:
-        """All tenants by name, those with broken documents too."""
+    async def list(self, *, keys: bool = True) -> tuple[StoredTenant, ...]:
+        """All tenants by name, those with broken documents too; `keys` decrypts the records of their keys."""
         found: dict[TenantId, dict[str, str]] = {}
         paginator = self._ssm.get_paginator("get_parameters_by_path")
-        async for page in paginator.paginate(Path=self._prefix, Recursive=True, WithDecryption=True):
+        async for page in paginator.paginate(Path=self._prefix, Recursive=True, WithDecryption=keys):
             for parameter in page["Parameters"]:
                 owner, _, name = parameter["Name"].removeprefix(f"{self._prefix}/").partition("/")
                 tenant = ids.tenant_id(owner)
-                if tenant is not None:
+                if tenant is not None and (keys or name != API_KEYS):
                     found.setdefault(tenant, {})[name] = parameter["Value"]
         return tuple(_stored(tenant, found[tenant]) for tenant in sorted(found))
 

@@ -102,9 +102,14 @@ class TenantCost:
     """Periods of that granularity with an hour that a run has computed."""
 
 
+def _before_all(status: HourStatus) -> bool:
+    """Whether an hour was over before the platform began: closed, and of no run."""
+    return status.closed and not status.run
+
+
 def hours_told(span: Span, statuses: Mapping[datetime, HourStatus]) -> Hours:
-    """How far the hours of a span are."""
-    begun = list(span.hours)
+    """How far the hours of a span are; those before the platform began are none."""
+    begun = [hour for hour in span.hours if hour not in statuses or not _before_all(statuses[hour])]
     computed = [statuses[hour] for hour in begun if hour in statuses and statuses[hour].run]
     closed = sum(status.closed for status in computed)
     return Hours(
