@@ -151,6 +151,8 @@ def test_hours_that_no_run_computed_are_counted() -> None:
 
 def test_an_hour_that_was_only_claimed_is_not_computed() -> None:
     assert hours_told(TODAY, statuses(TODAY, run=0)).missing == 4
+    before_all = {hour: HourStatus(hour, "closed", claimed_run=0, run=0) for hour in TODAY.hours}
+    assert hours_told(TODAY, before_all).missing == 0
 
 
 def test_hours_from_metrics_are_said_to_be() -> None:
