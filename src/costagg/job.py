@@ -200,6 +200,9 @@ class _Work:
         except (LedgerUnavailable, MetricsUnavailable, StoreUnavailable) as unavailable:
             logger.error("hour %s is not computed: %s", f"{hour:%Y-%m-%dT%H}", unavailable)  # noqa: TRY400
             return HourReport(hour, "failed")
+        except Exception:  # a fault of ours in one hour takes no other hour's bill with it
+            logger.exception("hour %s is not computed", f"{hour:%Y-%m-%dT%H}")
+            return HourReport(hour, "failed")
         return HourReport(
             hour=hour,
             outcome="done" if held else "superseded",

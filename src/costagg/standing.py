@@ -22,7 +22,7 @@ from costagg.hours import computed_when_over, cost_age_s, hour_of
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.publishing import Figures, days_to_end_of_life
 from costagg.tenants import KnownTenants
-from costagg.totals import Totals, first_day, month_to_date, totals
+from costagg.totals import Totals, first_day, month_to_date
 from costagg.usage import ClientTokens
 from llmplatform.aws.cost_reader import CostReader, CostsUnavailable
 from llmplatform.aws.sampling_brake import BrakeParameter
@@ -63,15 +63,12 @@ async def figures_now(
     policies = {} if tenants is None else tenants.policies
     try:
         statuses = await costs.statuses(min(first_day(now), now.date().replace(day=1)), now.date())
-        lines = [
-            line
-            async for _, _, some in costs.all_lines(first_day(now), now.date(), statuses)
-            for line in some
-        ]
+        sums = Totals(now)
+        async for _, _, lines in costs.all_lines(first_day(now), now.date(), statuses):
+            sums.add(lines)
     except CostsUnavailable as unavailable:
         logger.error("how things stand is not known: %s", unavailable)  # noqa: TRY400
         return Figures(available=False, days_to_end_of_life=end_of_life)
-    sums = totals(lines, now)
     midnight = hour_of(now).replace(hour=0)
     today_known = _computed_since(midnight, statuses)
     used_percent = _budget_used(sums, budget.daily_usd) if today_known else None
@@ -172,7 +169,7 @@ async def _hold(brake: BrakeParameter, used_percent: Decimal | None, now: dateti
         wanted = next_brake(await brake.read(), factor, now=now)
         if wanted is not None:
             await brake.publish(wanted)
-            logger.info("sampling is held down by the budget", extra={"factor": factor})
+            logger.info("the budget sets how far sampling is held down", extra={"factor": factor})
     except (BotoCoreError, ClientError, OSError, aiohttp.ClientError) as error:
         logger.error("the brake on sampling is not set: %s", describe_fault(error))  # noqa: TRY400
         return None

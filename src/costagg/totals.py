@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from costagg.hours import hour_of
 from llmplatform.costs import INFERENCE_LAYER, UNUSED, CostLine, HourStatus, Layer
@@ -44,6 +44,33 @@ class Totals:
     unpriced_today: Counter[str] = field(default_factory=Counter)
     """Lines by price key whose quantity is known and whose price is not."""
 
+    def add(self, lines: Iterable[CostLine]) -> Self:
+        """Take in lines that are visible; those before `first_day` add nothing."""
+        midnight = hour_of(self.at).replace(hour=0)
+        day_ago = hour_of(self.at) - DAY
+        for line in lines:
+            hour, amount = line.hour, line.amount_usd
+            if hour >= day_ago:
+                _add(self.last_24_h_by_layer, line.layer, amount)
+                if line.layer == INFERENCE_LAYER:
+                    _add(self.inference_by_hour[line.tenant_id], hour, amount)
+            if hour >= midnight:
+                self._add_today(line)
+        return self
+
+    def _add_today(self, line: CostLine) -> None:
+        amount = line.amount_usd
+        _add(self.today, line.tenant_id, amount)
+        _add(self.today_by_layer, line.layer, amount)
+        if line.model_id is not None and line.endpoint_type is not None:
+            _add(self.today_by_model, (line.model_id, line.endpoint_type), amount)
+        if line.charge_class == "instance" and line.endpoint_name is not None:
+            _add(self.instances_today, line.endpoint_name, amount)
+            if line.tenant_id == UNUSED:
+                _add(self.unused_today, line.endpoint_name, amount)
+        if line.unit_price_usd is None and line.quantity:
+            self.unpriced_today[line.price_key] += 1
+
     @property
     def unused_capacity_percent(self) -> dict[str, Decimal]:
         """By endpoint, the part of today's instance cost that nobody used, where both are known."""
@@ -55,24 +82,8 @@ class Totals:
 
 
 def first_day(now: datetime) -> date:
-    """The first day whose lines `totals` needs."""
+    """The first day whose lines `Totals` needs."""
     return (hour_of(now) - DAY).date()
-
-
-def totals(lines: Iterable[CostLine], now: datetime) -> Totals:
-    """The sums as of `now` of lines that are visible; lines before `first_day` add nothing."""
-    sums = Totals(now)
-    midnight = hour_of(now).replace(hour=0)
-    day_ago = hour_of(now) - DAY
-    for line in lines:
-        hour, amount = line.hour, line.amount_usd
-        if hour >= day_ago:
-            _add(sums.last_24_h_by_layer, line.layer, amount)
-            if line.layer == INFERENCE_LAYER:
-                _add(sums.inference_by_hour[line.tenant_id], hour, amount)
-        if hour >= midnight:
-            _add_today(sums, line)
-    return sums
 
 
 def month_to_date(statuses: Mapping[datetime, HourStatus], now: datetime) -> Sums[str]:
@@ -84,20 +95,6 @@ def month_to_date(statuses: Mapping[datetime, HourStatus], now: datetime) -> Sum
             for owner, amount in status.amounts_usd.items():
                 _add(sums, owner, amount)
     return sums
-
-
-def _add_today(sums: Totals, line: CostLine) -> None:
-    amount = line.amount_usd
-    _add(sums.today, line.tenant_id, amount)
-    _add(sums.today_by_layer, line.layer, amount)
-    if line.model_id is not None and line.endpoint_type is not None:
-        _add(sums.today_by_model, (line.model_id, line.endpoint_type), amount)
-    if line.charge_class == "instance" and line.endpoint_name is not None:
-        _add(sums.instances_today, line.endpoint_name, amount)
-        if line.tenant_id == UNUSED:
-            _add(sums.unused_today, line.endpoint_name, amount)
-    if line.unit_price_usd is None and line.quantity:
-        sums.unpriced_today[line.price_key] += 1
 
 
 def _add(sums: Sums[_Key], key: _Key, amount: Decimal | None) -> None:

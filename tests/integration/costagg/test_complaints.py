@@ -50,7 +50,7 @@ from corpus.costs import GEO, GLOBAL, HOUR, instances
 from corpus.make_dialects import CACHED_USAGE, HERE, converse_reply, converse_stream, delta, packed
 from corpus.make_eventstream import event
 from costagg.publishing import Figures, figure_lines
-from costagg.totals import totals
+from costagg.totals import Totals
 from evalworker.judging.asking import Asking
 from evalworker.judging.judge import Candidate
 from evalworker.judging.models import JudgeModel
@@ -293,7 +293,7 @@ def test_tokens_and_dollars_are_not_swapped_on_the_way_to_a_metric() -> None:
     record = recorded(BEDROCK, decoded("converse", stream, stream=True))
     tokens = orjson.loads(encode_invocation(record))
     assert (tokens["input_token_count"], tokens["output_token_count"]) == (2_000_000, 1_000_000)
-    sums = totals(billed(record).lines, HOUR)
+    sums = Totals(HOUR).add(billed(record).lines)
     figures = Figures(available=True, today_usd=sums.today, today_by_model_usd=sums.today_by_model)
     told = [orjson.loads(line) for line in figure_lines(HOUR, figures)]
     # 2 x 1.10 $ and 5.50 $

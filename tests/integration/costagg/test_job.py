@@ -16,8 +16,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from costagg.allocation import HourCost, allocate
 from costagg.hours import HourRules
 from costagg.job import Terms
+from costagg.usage import HourUsage
 from harness.cost_account import (
     Account,
     a_row,
@@ -540,3 +542,25 @@ async def test_a_rerun_says_the_same_and_a_late_row_changes_what_it_must(
     total = sum((line.amount_usd for line in after.values() if line.amount_usd is not None), Decimal(0))
     status = (await read_bill(account.aws.url)).statuses[hour]
     assert status.total_usd == total == Decimal("6.600011")
+
+
+async def test_a_fault_of_ours_in_one_hour_takes_no_other_hours_bill_with_it(
+    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    good = faulty + timedelta(hours=1)
+    await configure(account, "unlucky")
+    await put_rows(account.aws.url, [asked("unlucky", hour, 1_000_000) for hour in (faulty, good)])
+
+    def allocated(usage: HourUsage, *facts: Any, **terms: Any) -> HourCost:
+        if usage.hour == faulty:
+            raise ValueError("a bug")
+        return allocate(usage, *facts, **terms)
+
+    monkeypatch.setattr("costagg.job.allocate", allocated)
+    async with account.job(terms(), FakeClock(good + SETTLED)) as job:
+        report = await job.run(faulty, good)
+    assert [one.outcome for one in report.hours] == ["failed", "done"]
+    assert not report.complete
+    assert await bill_of(account, good, "unlucky") == {"input": Decimal("1.10")}
+    assert "is not computed" in caplog.text

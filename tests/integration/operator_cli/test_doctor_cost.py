@@ -81,7 +81,9 @@ async def test_what_a_run_left_behind_is_found(account: Emulator) -> None:
         assert await table.store.publish(claim, status_of([], claim.hour, computed_at=now))
     told = (await looks())["cost hours"]
     assert told.status == "warning"
-    assert f"--from {forgotten:%Y-%m-%dT%H} --to {forgotten:%Y-%m-%dT%H}" in told.fix
+    # And the hours after it that no run ever came to, as far as a scheduled run does not look back.
+    last = running - timedelta(hours=73)
+    assert f"--from {forgotten:%Y-%m-%dT%H} --to {last:%Y-%m-%dT%H}" in told.fix
 
 
 async def test_a_document_of_roles_that_is_broken_is_told(account: Emulator) -> None:

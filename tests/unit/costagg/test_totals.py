@@ -1,13 +1,14 @@
 """Sums of lines: by owner, model, endpoint, hour and layer, each with the days that it is about."""
 
 import random
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from costagg.totals import Totals, first_day, month_to_date, totals
+from costagg.totals import Totals, first_day, month_to_date
 from llmplatform.costs import CostLine, HourStatus
 
 NOW = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
@@ -48,6 +49,10 @@ def instance(tenant_id: str, usd: str | None, endpoint_name: str = "llama") -> C
         charge_class="instance",
         unit="instance-hours",
     )
+
+
+def totals(lines: Iterable[CostLine], now: datetime) -> Totals:
+    return Totals(now).add(lines)
 
 
 def test_an_owner_s_day_is_of_both_layers() -> None:
