@@ -14,7 +14,7 @@ from costagg.bootstrap import cost_table
 from costagg.hours import HourRules, cost_age_s, hours_due
 from costagg.pipeline import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from costagg.settings import CostSettings, EnvironmentSettings, read_settings
-from costagg.totals import totals
+from costagg.totals import Totals
 from llmplatform.access import Access
 from llmplatform.aws.access import AccessStore
 from llmplatform.aws.cost_reader import CostReader, CostsUnavailable
@@ -88,7 +88,7 @@ class Cost:
                 if any(status.unpriced_lines for status in statuses.values()):
                     days = reader.all_lines(now.date(), now.date(), statuses)
                     lines = [line async for _, _, some in days for line in some]
-                    price_keys = totals(lines, now).unpriced_today
+                    price_keys = Totals(now).add(lines).unpriced_today
         except (CostsUnavailable, ConfigFault) as fault:
             return _unread("cost usage", fault)
         return usage_check(statuses, price_keys)
