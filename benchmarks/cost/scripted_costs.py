@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from day import HOURS
 
-from costagg.store import ROWS_PER_CALL
+from llmplatform.aws.patient_dynamodb import ROWS_PER_CALL
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.costs import STATUS, HourStatus, Item, encode_status
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from costagg.hours import HOUR, hour_of
+from costagg.hours import HOUR, hour_of, midnight_of
 from costagg.totals import DAY, NOTHING
 from costagg.usage import ClientTokens
 from llmplatform.policy import TenantPolicy
@@ -90,7 +90,7 @@ def _standing(
     if budget is None:
         return None
     running = hour_of(now)
-    midnight = running.replace(hour=0)
+    midnight = midnight_of(now)
     spent = _since(by_hour, midnight)
     if spent is None:
         return None

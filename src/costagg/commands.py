@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from costagg.bootstrap import CostJob, account_id, billing_api, cost_job, cost_table, metric_lines
-from costagg.hours import asked_hours
+from costagg.hours import HOUR, asked_hours
 from costagg.job import HourReport, RunReport
 from costagg.settings import CostSettings, EnvironmentSettings
+from llmplatform.bills import period_end
 from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault
 from llmplatform.process.stopping import stopped, told_to_stop
@@ -28,7 +29,6 @@ DONE: Final = 0
 NOT_ALL_DONE: Final = 1
 _DAY_S: Final = 86_400
 _DAY: Final = timedelta(days=1)
-_HOUR: Final = timedelta(hours=1)
 
 
 async def run(arguments: argparse.Namespace, settings: CostSettings, environment: EnvironmentSettings) -> int:
@@ -171,7 +171,7 @@ async def export_costs(arguments: argparse.Namespace, environment: EnvironmentSe
 def _hours_begun(first: date, last: date, now: datetime) -> int:
     began = datetime.combine(first, time(), UTC)
     end = datetime.combine(last, time(), UTC) + _DAY
-    return max(-((began - min(end, now)) // _HOUR), 0)
+    return max(-((began - min(end, now)) // HOUR), 0)
 
 
 def _show_day(day: date, rows: int) -> None:
@@ -186,8 +186,7 @@ def _days(arguments: argparse.Namespace, today: date) -> tuple[date, date]:
         month: date = arguments.month
         if month > today:
             raise ConfigFault(f"--month: {month:%Y-%m} has not begun")
-        next_month = (month + timedelta(days=31)).replace(day=1)
-        return month, min(next_month - timedelta(days=1), today)
+        return month, min(period_end(f"{month:%Y-%m}").date() - _DAY, today)
     if arguments.first is None:
         raise ConfigFault("--month, or --from and --to: needed, such as --month 2026-11")
     last: date = today if arguments.last is None else arguments.last

@@ -58,6 +58,11 @@ def hour_of(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def midnight_of(moment: datetime) -> datetime:
+    """The start of the UTC day that a moment is in."""
+    return hour_of(moment).replace(hour=0)
+
+
 def hours_due(now: datetime, statuses: Mapping[datetime, HourStatus], rules: HourRules) -> Plan:
     """The hours to compute at `now`: all within the look-back that are not closed, the running one too."""
     running = hour_of(now)

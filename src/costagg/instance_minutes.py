@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from costagg.hours import HOUR
 from costagg.metric_queries import MINUTE_S, Values
 from costagg.usage import MINUTES, InstanceSource
 
 MINUTE: Final = timedelta(minutes=1)
-HOUR: Final = timedelta(hours=1)
 AROUND: Final = HOUR
 """So much before and after an hour is looked at, to tell a gap at its edge from a beginning or an end."""
 

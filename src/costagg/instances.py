@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
+from costagg.hours import HOUR
 from costagg.instance_minutes import (
     AROUND,
-    HOUR,
     MINUTE,
     Described,
     Description,

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["done", "superseded", "failed"]
 """Superseded: another run claimed the hour later, and its lines hold."""
 
-_STATUSES_BACK: Final = timedelta(days=7)
+LOOKED_BACK: Final = timedelta(days=7)
 """How far before its hours a run looks for tenants that it knows, and for hours that were left open."""
 
 
@@ -120,7 +120,7 @@ async def compute(
     """
     now = clock.now()
     first = min(asked, default=now - terms.hours.look_back)
-    statuses = await services.costs.statuses((first - _STATUSES_BACK).date(), now.date())
+    statuses = await services.costs.statuses((first - LOOKED_BACK).date(), now.date())
     plan = hours_due(now, statuses, terms.hours)
     hours = tuple(asked) or plan.hours
     seen = await _seen(services.metrics, hours)

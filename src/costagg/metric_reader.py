@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
+from costagg.hours import HOUR
 from costagg.metric_queries import HOUR_S, MINUTE_S, Answer, Call, Series, Values, calls_for, series_of
 from costagg.metric_usage import (
     BY_CALL,
@@ -41,7 +42,6 @@ _MAX_PAGES: Final = 200
 _RECENT: Final = timedelta(hours=3)
 _LISTED: Final = timedelta(days=14)
 """ListMetrics knows of metrics that had data in the last two weeks."""
-_HOUR: Final = timedelta(hours=1)
 _FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 _BY_TENANT: Final = ("tenant_id",)
@@ -83,7 +83,7 @@ class MetricReader:
         if not hours or not wanted:
             return found
         read = await self.values(
-            [one for pair in wanted.values() for one in pair], min(hours), max(hours) + _HOUR, HOUR_S
+            [one for pair in wanted.values() for one in pair], min(hours), max(hours) + HOUR, HOUR_S
         )
         for tenant_id, (prompt, output) in wanted.items():
             for hour in (read[prompt].keys() | read[output].keys()) & found.keys():
@@ -120,9 +120,9 @@ class MetricReader:
             }
         )
         usage = usage_of(
-            hour, sources, await self.values(source_series(sources), hour, hour + _HOUR, HOUR_S), catalogue
+            hour, sources, await self.values(source_series(sources), hour, hour + HOUR, HOUR_S), catalogue
         )
-        minutes = await self.values(endpoint_series(usage.endpoints), hour, hour + _HOUR, MINUTE_S)
+        minutes = await self.values(endpoint_series(usage.endpoints), hour, hour + HOUR, MINUTE_S)
         add_minutes(usage, minutes)
         return usage
 

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from costagg.brake import factor_at, next_brake, share_percent
 from costagg.budgets import percent_used, tenant_standing
 from costagg.differences import Difference, HourlyTokens, differences
-from costagg.hours import computed_when_over, cost_age_s, hour_of
+from costagg.hours import computed_when_over, cost_age_s, midnight_of
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.publishing import Figures, days_to_end_of_life
 from costagg.tenants import KnownTenants
@@ -69,7 +69,7 @@ async def figures_now(
     except CostsUnavailable as unavailable:
         logger.error("how things stand is not known: %s", unavailable)  # noqa: TRY400
         return Figures(available=False, days_to_end_of_life=end_of_life)
-    midnight = hour_of(now).replace(hour=0)
+    midnight = midnight_of(now)
     today_known = _computed_since(midnight, statuses)
     used_percent = _budget_used(sums, budget.daily_usd) if today_known else None
     tokens = _ledger_tokens(statuses)
@@ -91,7 +91,7 @@ async def figures_now(
         )
         if today_known
         else None,
-        ledger_difference_percent=await _differences(metrics, statuses, computed),
+        ledger_difference_percent=await _differences(metrics, tokens, statuses, computed),
         unused_capacity_percent=sums.unused_capacity_percent,
         observability_share_percent=share_percent(
             sums.last_24_h_by_layer.get("observability-layer"), sums.last_24_h_by_layer.get("inference")
@@ -123,15 +123,18 @@ def _ledger_tokens(statuses: Mapping[datetime, HourStatus]) -> HourlyTokens:
 
 
 async def _differences(
-    metrics: MetricReader, statuses: Mapping[datetime, HourStatus], computed: Collection[datetime]
+    metrics: MetricReader,
+    tokens: HourlyTokens,
+    statuses: Mapping[datetime, HourStatus],
+    computed: Collection[datetime],
 ) -> dict[str, float]:
     """How far CloudWatch's token metrics are from the ledger, of those hours that can be compared."""
     ledger = {
-        hour: tokens
-        for hour, tokens in _ledger_tokens(statuses).items()
+        hour: by_tenant
+        for hour, by_tenant in tokens.items()
         if hour in computed and _comparable(statuses[hour])
     }
-    tenants = {tenant for tokens in ledger.values() for tenant in tokens}
+    tenants = {tenant for by_tenant in ledger.values() for tenant in by_tenant}
     try:
         found = differences(ledger, await metrics.tokens(sorted(ledger), sorted(tenants)))
     except MetricsUnavailable as unavailable:

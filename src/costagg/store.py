@@ -8,7 +8,8 @@ none, also of a run that died. Readers are in `llmplatform.aws.cost_reader`.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -32,8 +33,6 @@ from llmplatform.costs import (
 from llmplatform.errors import TelemetryFault
 
 CALLS_IN_FLIGHT: Final = 8
-ROWS_PER_CALL: Final = 25
-"""The most that BatchWriteItem takes."""
 
 # Waits of at most 0.1, 0.2, 0.4, 0.8, 1.6 and 3.2 s: a table that was quiet for an hour throttles for long.
 ATTEMPTS: Final = 7
@@ -116,7 +115,7 @@ class CostStore:
             return True
         if not await self._note_owners(claim, {line.tenant_id for line in lines}):
             return False
-        await self._write_all([{"PutRequest": {"Item": encode_line(line, claim.run)}} for line in lines])
+        await self._write([{"PutRequest": {"Item": encode_line(line, claim.run)}} for line in lines])
         return True
 
     async def publish(self, claim: Claim, status: HourStatus) -> bool:
@@ -160,7 +159,7 @@ class CostStore:
             self._older({"S": partition_key(owner, hour.date())}, hour, run) for owner in owners
         )
         keys = [key for of_owner in found for key in of_owner]
-        await self._write_all([{"DeleteRequest": {"Key": key}} for key in keys])
+        await self._write([{"DeleteRequest": {"Key": key}} for key in keys])
         return len(keys)
 
     async def _note_owners(self, claim: Claim, owners: Iterable[str]) -> bool:
@@ -184,6 +183,7 @@ class CostStore:
     async def _older(self, partition: dict[str, str], hour: datetime, run: int) -> list[Item]:
         """Keys of the lines of an owner's hour that are of an earlier run."""
         query: dict[str, Any] = {
+            "TableName": self._table,
             "KeyConditionExpression": "#key = :key AND begins_with(#sort, :hour)",
             "FilterExpression": "#run < :run",
             "ProjectionExpression": "#sort",
@@ -195,30 +195,17 @@ class CostStore:
             },
             "ConsistentRead": True,
         }
-        keys: list[Item] = []
-        while True:
-            answer = await self._call("Query", query)
-            keys += ({_KEY: partition, _SORT: item[_SORT]} for item in answer.get("Items", ()))
-            if (last := answer.get("LastEvaluatedKey")) is None:
-                return keys
-            query["ExclusiveStartKey"] = last
+        with _unavailable():
+            return [
+                {_KEY: partition, _SORT: item[_SORT]}
+                async for page in self._dynamodb.pages(query)
+                for item in page["Items"]
+            ]
 
-    async def _write_all(self, writes: Sequence[Item]) -> None:
+    async def _write(self, rows: Sequence[Item]) -> None:
         """Put and delete rows. No condition is needed: a row's key has the run that may write it."""
-        await _together(
-            self._write(writes[at : at + ROWS_PER_CALL]) for at in range(0, len(writes), ROWS_PER_CALL)
-        )
-
-    async def _write(self, batch: Sequence[Item]) -> None:
-        """Write a batch; what DynamoDB leaves over is brought again."""
-        left = batch
-        for attempt in range(ATTEMPTS):
-            answer = await self._call("BatchWriteItem", {"RequestItems": {self._table: left}})
-            left = answer.get("UnprocessedItems", {}).get(self._table, ())
-            if not left:
-                return
-            await self._dynamodb.pause(attempt)
-        raise StoreUnavailable("DynamoDB BatchWriteItem left rows unprocessed")
+        with _unavailable():
+            await self._dynamodb.write(self._table, rows)
 
     async def _did(self, operation: str, request: dict[str, Any]) -> bool:
         """Do what has a condition; whether that held."""
@@ -233,16 +220,22 @@ class CostStore:
 
         Every operation here may be done twice: an attempt whose answer was lost is simply made again.
         """
-        named = request if operation == "BatchWriteItem" else {"TableName": self._table, **request}
-        encoded = orjson.dumps(named)
-        try:
+        encoded = orjson.dumps({"TableName": self._table, **request})
+        with _unavailable():
             return await self._dynamodb.call(operation, encoded)
-        except DynamoDbFault as fault:
-            if fault.kind == _CONDITION_FAILED:
-                raise _ConditionFailed from None
-            raise StoreUnavailable(str(fault)) from None
-        except TelemetryFault as fault:
-            raise StoreUnavailable(str(fault)) from None
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Faults of the client as the store's own."""
+    try:
+        yield
+    except DynamoDbFault as fault:
+        if fault.kind == _CONDITION_FAILED:
+            raise _ConditionFailed from None
+        raise StoreUnavailable(str(fault)) from None
+    except TelemetryFault as fault:
+        raise StoreUnavailable(str(fault)) from None
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, _Result]]) -> list[_Result]:

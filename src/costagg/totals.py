@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Self, TypeVar
 
-from costagg.hours import hour_of
+from costagg.hours import hour_of, midnight_of
 from llmplatform.costs import INFERENCE_LAYER, UNUSED, CostLine, HourStatus, Layer
 
 DAY: Final = timedelta(hours=24)
@@ -46,7 +46,7 @@ class Totals:
 
     def add(self, lines: Iterable[CostLine]) -> Self:
         """Take in lines that are visible; those before `first_day` add nothing."""
-        midnight = hour_of(self.at).replace(hour=0)
+        midnight = midnight_of(self.at)
         day_ago = hour_of(self.at) - DAY
         for line in lines:
             hour, amount = line.hour, line.amount_usd
@@ -88,7 +88,7 @@ def first_day(now: datetime) -> date:
 
 def month_to_date(statuses: Mapping[datetime, HourStatus], now: datetime) -> Sums[str]:
     """By owner, both layers, since the month's first day: what the hours' statuses tell."""
-    month = hour_of(now).replace(day=1, hour=0)
+    month = midnight_of(now).replace(day=1)
     sums: Sums[str] = {}
     for hour, status in statuses.items():
         if hour >= month:

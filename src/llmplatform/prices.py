@@ -5,6 +5,7 @@ not there is unknown, never 0, and what an unknown price makes unknown says so. 
 rounded here. Not here: who pays. Pure but for `load_prices`, which reads at start-up.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -59,9 +60,9 @@ class _Row(_Data):
         return self
 
     @property
+    @abstractmethod
     def subject(self) -> tuple[str, ...]:
         """What is priced."""
-        raise NotImplementedError
 
     def holds_on(self, day: date) -> bool:
         """Whether this price was in force."""

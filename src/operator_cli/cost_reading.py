@@ -1,20 +1,19 @@
 """What `llm-platform cost` tells, read from AWS: statuses of hours, which are few, and lines where needed."""
 
 import asyncio
-import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from costagg.bootstrap import cost_table
 from costagg.budgets import percent_used
+from costagg.settings import EnvironmentSettings
 from llmplatform.aws.cost_reader import CostReader, Statuses
-from llmplatform.aws.dynamodb import DynamoDb
-from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
-from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.sessions import aws_session
 from llmplatform.bills import bill_rows, exact_sum, period_end, period_of, period_start
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.costs import INFERENCE_LAYER, PLATFORM, UNUSED, CostLine
@@ -24,8 +23,6 @@ from operator_cli.cost import By, Format
 from operator_cli.cost_facts import Overview, OwnerCost, Span, TenantCost, hours_told
 from operator_cli.cost_view import print_overview, print_tenant
 
-_CONNECTIONS: Final = 16
-_TIMEOUT_S: Final = 10.0
 _DAY: Final = timedelta(days=1)
 
 
@@ -71,7 +68,7 @@ async def _overview(asked: Asked, region: str) -> Overview:
     async with _open_account(region) as account:
         span = asked.span(account.clock.now())
         stored, statuses = await asyncio.gather(
-            account.tenants.list(), account.reader.statuses(span.first, span.last)
+            account.tenants.list(keys=False), account.reader.statuses(span.first, span.last)
         )
         # The statuses have the amounts. Lines tell who has what is unknown, and what of today is inference.
         days = {hour.date() for hour, of in statuses.items() if of.unpriced_lines or of.uncounted_requests}
@@ -87,7 +84,7 @@ async def _tenant(asked: Asked, owner: str, region: str) -> TenantCost:
         statuses = await account.reader.statuses(span.first, span.last)
         lines = await account.reader.lines(owner, span.first, span.last, statuses)
         if not lines and owner not in {UNUSED, PLATFORM}:
-            known = {one.tenant_id for one in await account.tenants.list()}
+            known = {one.tenant_id for one in await account.tenants.list(keys=False)}
             if owner not in known:
                 raise CommandFailed(
                     f"there is no tenant {owner}, and none of that name spent anything in {span.name} "
@@ -156,19 +153,9 @@ async def _lines_of(reader: CostReader, days: Iterable[date], statuses: Statuses
 
 @asynccontextmanager
 async def _open_account(region: str) -> AsyncIterator[Account]:
-    session = aws_session(region)
     clock = SystemClock()
-    async with AsyncExitStack() as stack:
-        credentials = await stack.enter_async_context(await CredentialSource.of(session))
-        http = SignedHttp(
-            service="dynamodb",
-            url=endpoint_url("dynamodb", region, os.environ),
-            region=region,
-            credentials=credentials.current,
-            clock=clock,
-            connections=_CONNECTIONS,
-            timeout_s=_TIMEOUT_S,
-        )
-        dynamodb = DynamoDb(await stack.enter_async_context(http))
-        ssm = await stack.enter_async_context(session.client("ssm"))
-        yield Account(CostReader(dynamodb), Tenants(ssm, clock), clock)
+    async with (
+        cost_table(EnvironmentSettings(aws_region=region)) as (reader, _),
+        aws_session(region).client("ssm") as ssm,
+    ):
+        yield Account(reader, Tenants(ssm, clock), clock)

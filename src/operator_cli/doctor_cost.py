@@ -12,6 +12,7 @@ import aioboto3
 
 from costagg.bootstrap import cost_table
 from costagg.hours import HourRules, cost_age_s, hours_due
+from costagg.job import LOOKED_BACK
 from costagg.pipeline import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from costagg.settings import CostSettings, EnvironmentSettings, read_settings
 from costagg.totals import Totals
@@ -31,8 +32,6 @@ LATE_AFTER: Final = timedelta(hours=2)
 """The job runs hourly: one run may be late, none may be missed."""
 LATE_ON_A_LAPTOP: Final = timedelta(minutes=5)
 """There it runs every minute."""
-LOOKED_BACK: Final = timedelta(days=7)
-"""How far before the job's own look-back hours are looked for that were left open, as the job does."""
 _SHOWN: Final = 8
 
 Look = Callable[[aioboto3.Session], Awaitable[Check]]

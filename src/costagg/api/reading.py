@@ -29,7 +29,7 @@ from costagg.api.table import (
     totals_of_hours,
 )
 from llmplatform.aws.cost_reader import CostReader, Statuses
-from llmplatform.bills import bill_rows, period_of
+from llmplatform.bills import bill_rows, period_end, period_of
 from llmplatform.clock import Clock
 from llmplatform.costs import CostLine
 from llmplatform.errors import TelemetryFault
@@ -158,6 +158,6 @@ def _rows(
 def _months(first: date, last: date) -> Iterator[tuple[date, date]]:
     """The range cut at the ends of months: first and last day of each part."""
     while first <= last:
-        next_month = (first.replace(day=1) + timedelta(days=31)).replace(day=1)
+        next_month = period_end(f"{first:%Y-%m}").date()
         yield first, min(last, next_month - timedelta(days=1))
         first = next_month

@@ -13,15 +13,13 @@ from typing import Any, Final
 
 from costagg.reconciliation.results import Compared, Reconciliation
 from llmplatform.aws.dynamodb import DynamoDb
-from llmplatform.aws.patient_dynamodb import ATTEMPTS, DynamoDbUnavailable, PatientDynamoDb
+from llmplatform.aws.patient_dynamodb import PatientDynamoDb
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.costs import Item
 from llmplatform.errors import TelemetryFault
 
 OWNER: Final = "_reconciliation"
 IN_FLIGHT: Final = 4
-BATCH: Final = 25
-"""Limit of BatchWriteItem."""
 
 _KEY: Final = TENANT_COST.partition_key.name
 _SORT: Final = TENANT_COST.sort_key.name
@@ -135,8 +133,7 @@ class ReconciliationStore:
             for sort_key in known
             if sort_key not in written
         ]
-        for start in range(0, len(writes), BATCH):
-            await self._write(writes[start : start + BATCH])
+        await self._dynamodb.write(self._table, writes)
 
     async def read(self, month: date) -> list[Kept]:
         """All that is kept of a month, by period, service and tenant."""
@@ -159,17 +156,6 @@ class ReconciliationStore:
             request["ExpressionAttributeNames"] = _NAMES
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
         return [item async for page in self._dynamodb.pages(request) for item in page["Items"]]
-
-    async def _write(self, writes: Sequence[Mapping[str, Any]]) -> None:
-        """Write a batch; what a throttled table leaves over is written again."""
-        waiting: Mapping[str, Any] = {self._table: list(writes)}
-        for attempt in range(ATTEMPTS):
-            answer = await self._dynamodb.call("BatchWriteItem", {"RequestItems": waiting})
-            waiting = answer.get("UnprocessedItems") or {}
-            if not waiting:
-                return
-            await self._dynamodb.pause(attempt)
-        raise DynamoDbUnavailable("the table of costs did not take all rows of the reconciliation")
 
 
 def _kept(

@@ -5,7 +5,7 @@ Who cannot wait, the ledger's sink say, calls `DynamoDb` itself and keeps what w
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -22,6 +22,10 @@ FIRST_PAUSE_S: Final = 0.05
 
 # What no repetition changes. A missing table or permission may come.
 FINAL: Final = frozenset({"ConditionalCheckFailedException", "SerializationException", "ValidationException"})
+
+
+ROWS_PER_CALL: Final = 25
+"""The most that BatchWriteItem takes."""
 
 
 class DynamoDbUnavailable(TelemetryFault):
@@ -78,6 +82,28 @@ class PatientDynamoDb:
             start = page.get("LastEvaluatedKey")
             if not start:
                 return
+
+    async def write(self, table: str, writes: Sequence[Mapping[str, Any]]) -> None:
+        """Put and delete rows, `PutRequest` and `DeleteRequest` each, in batches; no two of the same row.
+
+        Raises as `call` does, and DynamoDbUnavailable when rows are left over however often they are brought.
+        """
+        try:
+            async with asyncio.TaskGroup() as batches:
+                for at in range(0, len(writes), ROWS_PER_CALL):
+                    batches.create_task(self._write_batch(table, writes[at : at + ROWS_PER_CALL]))
+        except* (DynamoDbFault, DynamoDbUnavailable) as group:
+            raise group.exceptions[0] from None
+
+    async def _write_batch(self, table: str, writes: Sequence[Mapping[str, Any]]) -> None:
+        left = writes
+        for attempt in range(self._attempts):
+            answer = await self.call("BatchWriteItem", {"RequestItems": {table: left}})
+            left = answer.get("UnprocessedItems", {}).get(table, ())
+            if not left:
+                return
+            await self.pause(attempt)
+        raise DynamoDbUnavailable("DynamoDB BatchWriteItem left rows unprocessed")
 
     async def _patiently(self, operation: str, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         problem = ""

@@ -14,8 +14,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from contract.receivers import HttpReceiver, json_answer
-from costagg import store as store_module
 from costagg.store import ATTEMPTS, CALLS_IN_FLIGHT, Claim, CostStore, StoreUnavailable
+from llmplatform.aws import patient_dynamodb
 from llmplatform.aws.dynamodb import DynamoDb
 from llmplatform.aws.signed_http import SignedHttp
 from llmplatform.aws.tables import TENANT_COST
@@ -383,7 +383,7 @@ async def test_a_crash_anywhere_and_a_rerun_give_the_same(
     lands: bool,  # noqa: FBT001  # a parameter of the cases
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(store_module, "ROWS_PER_CALL", 1)  # a crash between any two rows
+    monkeypatch.setattr(patient_dynamodb, "ROWS_PER_CALL", 1)  # a crash between any two rows
     crashes = 0
     for calls in range(100):
         hour = HOUR + timedelta(hours=calls)
