@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.cost_lines import HOUR, INPUT
 from llmplatform.costs import (
     CostLine,
     HourStatus,
@@ -21,28 +22,12 @@ from llmplatform.costs import (
 )
 from llmplatform.errors import TelemetryFault
 
-HOUR = datetime(2026, 11, 23, 20, tzinfo=UTC)
-LINE = CostLine(
-    tenant_id="acme",
-    hour=HOUR,
-    layer="inference",
-    service="AmazonBedrock",
-    endpoint_type="bedrock",
-    model_id="claude-haiku-4-5",
-    endpoint_name=None,
-    price_key="anthropic.claude-haiku-4-5/geo",
-    region="us-east-1",
-    service_tier="default",
+LINE = replace(
+    INPUT,
     charge_class="cache_write_1h",
-    unit="tokens",
     quantity=Decimal(1_234_567),
     unit_price_usd=Decimal("0.0000022"),
     amount_usd=Decimal("2.7160474"),
-    requests=3,
-    usage_source="reported",
-    computed_from="request-ledger",
-    allocation_method="direct/1",
-    price_version="2026-11-23",
 )
 STATUS = HourStatus(
     hour=HOUR,
