@@ -19,6 +19,7 @@ from costagg.reconciliation.running import ReconcileArguments, run
 from costagg.reconciliation.store import Kept, ReconciliationStore
 from costagg.reconciliation.usage_types import load_usage_types
 from costagg.store import CostStore
+from harness.cost_lines import INPUT
 from harness.cur import Making, line_items, write_parquet
 from harness.sinks import KeepingSink
 from llmplatform.aws.cost_reader import CostReader
@@ -39,27 +40,14 @@ NOW = datetime(2026, 12, 3, 6, tzinfo=UTC)
 
 def lines_of(hour: datetime) -> list[CostLine]:
     return [
-        CostLine(
+        replace(
+            INPUT,
             tenant_id=tenant,
             hour=hour,
-            layer="inference",
-            service="AmazonBedrock",
-            endpoint_type="bedrock",
-            model_id="claude-sonnet",
-            endpoint_name=None,
             price_key="anthropic.claude-sonnet-4-6/geo",
-            region="us-east-1",
-            service_tier="default",
-            charge_class="input",
-            unit="tokens",
             quantity=Decimal(tokens),
             unit_price_usd=Decimal("0.0000033"),
             amount_usd=tokens * Decimal("0.0000033"),
-            requests=3,
-            usage_source="reported",
-            computed_from="request-ledger",
-            allocation_method="direct/1",
-            price_version="2026-11-23",
         )
         for tenant, tokens in (("acme", 3_000_001), ("globex", 777_777))
     ]

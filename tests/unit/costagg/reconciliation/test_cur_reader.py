@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from costagg.reconciliation.charges import Bill, BillFault
 from costagg.reconciliation.cur_reader import find_files, read_bill
 from costagg.reconciliation.cur_sql import TenantsOnBill
 from costagg.reconciliation.usage_types import load_usage_types
+from harness.cost_lines import INPUT
 from harness.cur import ACCOUNT, Item, Making, line_items, write_csv, write_parquet
 from llmplatform.costs import CostLine
 
@@ -23,27 +25,14 @@ FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 
 
 def line(tenant: str = "acme", *, day: int = 5, tokens: int = 1_000_000) -> CostLine:
-    return CostLine(
+    return replace(
+        INPUT,
         tenant_id=tenant,
         hour=datetime(2026, 11, day, 9, tzinfo=UTC),
-        layer="inference",
-        service="AmazonBedrock",
-        endpoint_type="bedrock",
-        model_id="a-model",
-        endpoint_name=None,
         price_key="amazon.nova-2-lite/geo",
-        region="us-east-1",
-        service_tier="default",
-        charge_class="input",
-        unit="tokens",
         quantity=Decimal(tokens),
         unit_price_usd=Decimal("3.3E-7"),
         amount_usd=tokens * Decimal("3.3E-7"),
-        requests=1,
-        usage_source="reported",
-        computed_from="request-ledger",
-        allocation_method="direct/1",
-        price_version="1",
     )
 
 
