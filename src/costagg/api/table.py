@@ -7,10 +7,10 @@ not at all: no sum hides a part that nobody knows.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
-from llmplatform.bills import BillRow, Granularity, hours_of, is_closed, period_of, period_start
+from llmplatform.bills import BillRow, Granularity, exact_sum, hours_of, is_closed, period_of, period_start
 from llmplatform.costs import CostLine, HourStatus
 
 DIMENSIONS: Final = (
@@ -62,9 +62,6 @@ HOURS_COLUMNS: Final = (
     "price_version",
 )
 
-_EXACT: Final = Context(prec=100)
-"""Wider than any sum of DynamoDB's 38 digits."""
-
 Position = tuple[str, ...]
 """Where a row stands among all rows of its query."""
 
@@ -109,8 +106,7 @@ class Totals:
         known = [line.amount_usd for line in lines if line.amount_usd is not None]
         self.lines += len(lines)
         self.known += len(known)
-        for amount in known:
-            self.amount_usd = _EXACT.add(self.amount_usd, amount)
+        self.amount_usd = exact_sum((self.amount_usd, *known))
         self.unpriced += sum(bool(line.unit_price_usd is None and line.quantity) for line in lines)
         self.uncounted += sum(line.requests for line in lines if line.quantity is None)
 
@@ -177,13 +173,12 @@ def _how_far(period: str, statuses: Mapping[datetime, HourStatus]) -> dict[str, 
         key=lambda status: (status.computed_at, status.hour),
         default=None,
     )
-    closed = sum(status.closed for status in computed)
     return {
         "period": period,
-        "state": "closed" if closed == len(hours) else "open",
+        "state": "closed" if is_closed(period, statuses) else "open",
         "hours": len(hours),
         "hours_computed": len(computed),
-        "hours_closed": closed,
+        "hours_closed": sum(status.closed for status in computed),
         "hours_from_metrics": sum(status.computed_from == "cloudwatch-metrics" for status in computed),
         "computed_at": latest.computed_at.isoformat() if latest and latest.computed_at else None,
         "known_amount_usd": _shown(_known(computed)),
@@ -206,16 +201,13 @@ def _known(computed: Sequence[HourStatus]) -> Decimal | None:
     """What these hours cost as far as it is known; None where no hour is computed or no amount is known."""
     amounts = [amount for status in computed for amount in status.amounts_usd.values()]
     known = [amount for amount in amounts if amount is not None]
-    return _sum(known) if known or (computed and not amounts) else None
+    return exact_sum(known) if known or (computed and not amounts) else None
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    total = Decimal(0)
-    for amount in amounts:
-        if amount is None:
-            return None
-        total = _EXACT.add(total, amount)
-    return total
+    """All of them, added up; None as soon as one is."""
+    known = list(amounts)
+    return None if None in known else exact_sum(known)
 
 
 def _shown(value: Any) -> str | int | None:

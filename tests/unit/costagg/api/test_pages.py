@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from costagg.api.page import Page, decode_cursor, encode_cursor, page_of
 from costagg.api.query import CostParameters, HoursParameters, digest_of, parameters
 from costagg.api.replying import csv_body, format_of, reply
-from costagg.api.table import DIMENSIONS, Row, cost_columns, cost_rows
+from costagg.api.table import DIMENSIONS, Row, cost_columns, cost_rows, hours_rows
 from llmplatform.bills import BillRow
+from llmplatform.costs import HourStatus
 from llmplatform.errors import MalformedRequest
 
 BILL: Final = BillRow(
@@ -212,3 +214,21 @@ def test_the_link_asks_the_same_query_again() -> None:
         "<?from=2026-11-01&to=2026-12-01&granularity=month&limit=1&format=csv"
         f'&group_by=layer%2Cmodel_id&cursor={cursor}>; rel="next"'
     )
+
+
+def test_a_day_is_closed_whose_first_hours_were_before_the_platform() -> None:
+    """What `/v1/hours` says of a period is what its rows say."""
+    day = datetime(2026, 11, 23, tzinfo=UTC)
+    statuses = {
+        hour: HourStatus(hour, "closed", claimed_run=run, run=run)
+        for number in range(24)
+        for hour, run in ((day + timedelta(hours=number), int(number >= 20)),)
+    }
+    (row,) = hours_rows(
+        statuses,
+        first=day.date(),
+        end=day.date() + timedelta(days=1),
+        granularity="day",
+        now=day + timedelta(days=2),
+    )
+    assert (row.values["state"], row.values["hours"], row.values["hours_computed"]) == ("closed", 24, 4)
