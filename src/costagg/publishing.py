@@ -23,6 +23,7 @@ from llmplatform.metrics import (
     COST_AGE_SECONDS,
     COST_MONTH_TO_DATE_USD,
     COST_TODAY_USD,
+    COSTAGG,
     LEDGER_DIFFERENCE_PERCENT,
     MODEL_DAYS_TO_END_OF_LIFE,
     OBSERVABILITY_BUDGET_USED_PERCENT,
@@ -37,7 +38,7 @@ from llmplatform.metrics import (
     Metric,
 )
 
-COMPONENT: Final = "costagg"
+COMPONENT: Final = COSTAGG
 
 Number = Decimal | float
 

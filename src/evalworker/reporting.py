@@ -28,6 +28,7 @@ from llmplatform.metrics import (
     EVAL_RECORDS,
     EVAL_SKIPPED,
     EVAL_UNFINISHED,
+    EVALWORKER,
     JUDGE_FAILED,
     PIPELINE,
     POLICY_AGE_SECONDS,
@@ -39,7 +40,7 @@ from llmplatform.sinks import Sink
 
 logger = logging.getLogger(__name__)
 
-COMPONENT: Final = "evalworker"
+COMPONENT: Final = EVALWORKER
 LOOK_EVERY_S: Final = 20.0
 REPORT_EVERY_S: Final = 60.0
 
@@ -165,7 +166,8 @@ class Reporter:
             ("reason", JUDGE_FAILED, self._judge.counts),
         ):
             for name, count in counts.items():
-                yield {dimension: name}, {metric.name: self._since(metric.name, name, count)}
+                grown = {metric.name: self._since(metric.name, name, count)}
+                yield {dimension: name, "component": COMPONENT}, grown
 
     def _since(self, metric: str, name: str, count: int) -> int:
         """How much a count has grown since it was last reported."""

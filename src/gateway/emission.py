@@ -16,7 +16,7 @@ from gateway.sinks.kinesis import StreamRecord
 from llmplatform import emf
 from llmplatform.clock import Clock
 from llmplatform.invocation import InvocationContent, InvocationRecord
-from llmplatform.metrics import PIPELINE, TELEMETRY_FAULTS
+from llmplatform.metrics import GATEWAY, PIPELINE, TELEMETRY_FAULTS
 from llmplatform.policy import TenantPolicy
 from llmplatform.process.sink_figures import SinkFigures
 from llmplatform.redaction import describe_fault
@@ -26,7 +26,7 @@ from llmplatform.sinks import Sink, SinkCounts
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S: Final = 60.0
-COMPONENT: Final = "gateway"
+COMPONENT: Final = GATEWAY
 # The line sink goes last, since it carries the others' last counts.
 LINES_SHARE_OF_DEADLINE: Final = 0.25
 SEALING_SHARE_OF_DEADLINE: Final = 0.4

@@ -14,7 +14,7 @@ import orjson
 
 from llmplatform import ids
 from llmplatform.invocation import InvocationRecord, Outcome
-from llmplatform.metrics import HIGH, INFERENCE_METRICS, METRICS, Metric
+from llmplatform.metrics import GATEWAY, HIGH, INFERENCE_METRICS, METRICS, Metric
 from llmplatform.redaction import safe_label
 from llmplatform.usage import UsageSource
 
@@ -69,6 +69,7 @@ def encode_invocation(record: InvocationRecord) -> bytes:
     usage, trace = record.usage, record.trace
     model_id, endpoint_type, endpoint_name = record.served_by
     fields: dict[str, object] = {
+        "component": GATEWAY,
         "tenant_id": record.tenant_id,
         "model_id": model_id,
         "endpoint_type": endpoint_type,
@@ -176,7 +177,7 @@ def _rounded(value: float | None) -> float | None:
 @lru_cache(maxsize=1024)
 def _invocation_directive(mask: int, has_endpoint_name: bool) -> bytes:  # noqa: FBT001  # a cache key
     """The encoded directive for the metrics whose bits are set: few combinations ever occur."""
-    dimensions = ["tenant_id", "model_id", "endpoint_type", "outcome"]
+    dimensions = ["component", "tenant_id", "model_id", "endpoint_type", "outcome"]
     if has_endpoint_name:
         dimensions.append("endpoint_name")
     return orjson.dumps(

@@ -7,13 +7,19 @@ that is unknown is not published: a missing datapoint is not a zero. How a line 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Unit = Literal["Count", "Milliseconds", "Seconds", "Count/Second", "Percent", "None"]
+Unit = Literal["Count", "Microseconds", "Milliseconds", "Seconds", "Count/Second", "Percent", "Bytes", "None"]
 Resolution = Literal[1, 60]
 
 INFERENCE: Final = "LLMPlatform/Inference"
 EVAL_SCORES: Final = "LLMPlatform/EvalScores"
 COST: Final = "LLMPlatform/Cost"
 PIPELINE: Final = "LLMPlatform/Pipeline"
+
+GATEWAY: Final = "gateway"
+EVALWORKER: Final = "evalworker"
+DRIFT: Final = "drift"
+COSTAGG: Final = "costagg"
+"""Values of `component`."""
 
 HIGH: Final = 1
 STANDARD: Final = 60
@@ -32,9 +38,16 @@ class Metric:
     meaning: str
 
 
-# Percentiles cannot be added up across series, so each view that shows one has its own set.
+# Percentiles cannot be added up across series, so each view that shows one has its own set; `component` is
+# the gateway, that is all requests.
 _BY_MODEL: Final = ("model_id", "endpoint_type")
-REQUEST_SETS: Final = (("tenant_id", *_BY_MODEL), ("tenant_id",), _BY_MODEL, ("endpoint_name",))
+REQUEST_SETS: Final = (
+    ("tenant_id", *_BY_MODEL),
+    ("tenant_id",),
+    _BY_MODEL,
+    ("endpoint_name",),
+    ("component",),
+)
 # Outcomes are four; a set with tenant, model and outcome together would multiply the largest one by them.
 OUTCOME_SETS: Final = (("tenant_id", "outcome"), (*_BY_MODEL, "outcome"))
 
@@ -50,8 +63,11 @@ def _inference(
     return Metric(name, unit, resolution_s, INFERENCE, dimension_sets, "gateway", meaning)
 
 
-def _pipeline(name: str, unit: Unit, dimension: str, meaning: str, *, publisher: str = "gateway") -> Metric:
-    return Metric(name, unit, STANDARD, PIPELINE, ((dimension,),), publisher, meaning)
+def _pipeline(
+    name: str, unit: Unit, dimensions: str | tuple[str, ...], meaning: str, *, publisher: str = "gateway"
+) -> Metric:
+    alone = (dimensions,) if isinstance(dimensions, str) else dimensions
+    return Metric(name, unit, STANDARD, PIPELINE, tuple((name,) for name in alone), publisher, meaning)
 
 
 def _evaluation(name: str, unit: Unit, meaning: str) -> Metric:
@@ -133,6 +149,8 @@ EVENTS_SKIPPED: Final = _inference(
     dimension_sets=(_BY_MODEL,),
 )
 
+SINKS: Final = ("emf", "ledger", "spans", "samples", "sealing", "content_log")
+"""Values of `sink`."""
 SINK_DROPPED: Final = _pipeline(
     "sink_dropped", "Count", "sink", "Items lost for good since the last report, by sink."
 )
@@ -222,8 +240,9 @@ EVAL_UNFINISHED: Final = _pipeline(
 JUDGE_FAILED: Final = _pipeline(
     "judge_failed",
     "Count",
-    "reason",
-    "Calls of the judge that gave no verdict, by reason, as in evalworker/judging/judge.py.",
+    ("reason", "component"),
+    "Calls of the judge that gave no verdict, by reason, as in evalworker/judging/judge.py; all of them by "
+    "component.",
     publisher="evalworker",
 )
 SAMPLING_FACTOR: Final = _pipeline(

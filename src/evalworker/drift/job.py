@@ -26,14 +26,14 @@ from llmplatform.aws.eval_reader import RETENTION, JudgedScores
 from llmplatform.emf import encode_figures
 from llmplatform.errors import TelemetryFault
 from llmplatform.eval_series import MinuteScores, Series, encode_minute, minute_of
-from llmplatform.metrics import AVAILABILITY, PIPELINE
+from llmplatform.metrics import AVAILABILITY, DRIFT, PIPELINE
 from llmplatform.policy import TenantPolicy
 from llmplatform.redaction import describe_fault
 from llmplatform.sinks import Sink
 
 logger = logging.getLogger(__name__)
 
-COMPONENT: Final = "drift"
+COMPONENT: Final = DRIFT
 
 
 @dataclass(frozen=True, slots=True)

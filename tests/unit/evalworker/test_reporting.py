@@ -87,7 +87,10 @@ class Desk:
         found: dict[tuple[str, str], Any] = {}
         for line in map(json.loads, self.lines.items):
             names = {m["Name"] for d in line["_aws"]["CloudWatchMetrics"] for m in d["Metrics"]}
-            label = ",".join(str(v) for n, v in line.items() if n not in names and n != "_aws")
+            told = {name: value for name, value in line.items() if name not in names and name != "_aws"}
+            if len(told) > 1:  # beside what a figure is told by, who tells it
+                del told["component"]
+            label = ",".join(map(str, told.values()))
             found |= {(name, label): line[name] for name in names}
         return found
 

@@ -95,6 +95,7 @@ def test_bedrock_has_no_endpoint_series_and_sagemaker_has() -> None:
         ("tenant_id", "model_id", "endpoint_type"),
         ("tenant_id",),
         ("model_id", "endpoint_type"),
+        ("component",),
     }
     dedicated = record(endpoint_type="sagemaker", endpoint_name="llama-prod")
     assert ("endpoint_name",) in sets_of(encode_invocation(dedicated), "total_latency")
