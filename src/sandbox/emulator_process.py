@@ -11,6 +11,10 @@ import signal
 import sys
 import threading
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 
 def end_with_parent() -> None:
@@ -20,12 +24,48 @@ def end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def beside(name: str) -> ModuleType:
+    """Load a file of this folder that needs nothing but the standard library."""
+    spec = spec_from_file_location(f"sandbox_{name}", Path(__file__).with_name(f"{name}.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def meter_services() -> None:
+    """Have Kinesis, DynamoDB and Logs publish what they publish on AWS: the emulator's do not."""
+    figures, metering = beside("service_metrics"), beside("emulator_metering")
+    cloudwatch = import_module("ministack.services.cloudwatch")
+    iterators = vars(import_module("ministack.services.kinesis"))["_shard_iterators"]
+    handlers = vars(import_module("ministack.app"))["SERVICE_HANDLERS"]
+    store = metering.MinuteStore(vars(cloudwatch)["_metric_bucket"], vars(cloudwatch)["_dims_key"])
+
+    def stream_of(iterator: str) -> str | None:
+        known: dict[str, Any] | None = iterators.get(iterator)
+        return known["stream"] if known else None
+
+    def kinesis(*call: Any) -> Any:
+        return figures.kinesis_figures(figures.Answered(*call), stream_of)
+
+    def dynamodb(*call: Any) -> Any:
+        return figures.dynamodb_figures(figures.Answered(*call))
+
+    def logs(*call: Any) -> Any:
+        return figures.logs_figures(figures.Answered(*call))
+
+    for service, observe in (("kinesis", kinesis), ("dynamodb", dynamodb), ("logs", logs)):
+        handlers[service] = metering.metered(handlers[service], observe, store)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     # Its alarm evaluation ignores dimensions, M of N and missing data (measured: an alarm of tenant a
     # rang on a datapoint of tenant b), and it has no setting that turns it off.
     vars(import_module("ministack.services.cloudwatch"))["_evaluate_alarm"] = lambda _alarm: None
+    meter_services()
     config = import_module("hypercorn.config").Config()
     config.bind = [f"fd://{sys.argv[1]}"]
     config.keep_alive_timeout = 75.0
