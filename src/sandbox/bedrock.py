@@ -64,6 +64,7 @@ class BedrockRuntime:
             body=_decoded(content),
         )
         self._calls.add(call)
+        self._metrics.begin(call)
 
         async def work() -> web.StreamResponse:
             self._signatures.demand(

@@ -24,7 +24,9 @@ class Call(msgspec.Struct, kw_only=True):
     """One call. Times are monotonic seconds; ``ended`` is None while it runs.
 
     ``headers`` has what a platform keeps of the request's headers, names in lower case. ``billed``
-    is what AWS would charge for tokens: None for SageMaker, which is paid by the hour.
+    is what AWS would charge for tokens: None for SageMaker, which is paid by the hour. ``model_status`` is
+    the status of a model's container where that was the error; ``asked_model_s`` is when a stream's
+    generation began, ``first_sent_s`` when its first chunk was written.
     """
 
     request_id: str
@@ -39,7 +41,10 @@ class Call(msgspec.Struct, kw_only=True):
     ended: CallEnd | None = None
     status: int = 200
     error_type: str | None = None
+    model_status: int | None = None
     first_token_ms: int | None = None
+    asked_model_s: float | None = None
+    first_sent_s: float | None = None
     events_sent: int = 0
     bytes_sent: int = 0
     usage: Usage | None = None
@@ -50,6 +55,24 @@ class Call(msgspec.Struct, kw_only=True):
         """Bedrock's requestMetadata, empty where none was sent."""
         found = self.body.get("requestMetadata") if isinstance(self.body, dict) else None
         return dict(found) if isinstance(found, dict) else {}
+
+    @property
+    def first_output_s(self) -> float | None:
+        """Seconds from arrival to a stream's first token, or to its first chunk if it broke off before.
+
+        What dialects send ahead of the first token (a role, a start) does not count.
+        """
+        if self.first_sent_s is None:
+            return None
+        if self.first_token_ms is None or self.asked_model_s is None:
+            return self.first_sent_s - self.started_s
+        return self.asked_model_s - self.started_s + self.first_token_ms / 1000
+
+    def streamed(self, byte_count: int) -> None:
+        """Count bytes of a stream that were written."""
+        if self.first_sent_s is None:
+            self.first_sent_s = time.monotonic()
+        self.bytes_sent += byte_count
 
     def finish(self, ended: CallEnd, *, status: int | None = None, error_type: str | None = None) -> None:
         """Close the record; the first ending stands."""

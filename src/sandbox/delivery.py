@@ -63,7 +63,7 @@ async def deliver(
             data = b"".join(frames)
             await response.write(data)
             call.events_sent += len(frames)
-            call.bytes_sent += len(data)
+            call.streamed(len(data))
         await response.write_eof()
         return
     wire = _FaultyWire(
@@ -150,7 +150,7 @@ class _FaultyWire:
         while data:
             size = len(data) if self._sizes is None else next(self._sizes)
             await self._response.write(data[:size])
-            self._call.bytes_sent += len(data[:size])
+            self._call.streamed(len(data[:size]))
             data = data[size:]
             if data:
                 await asyncio.sleep(0)

@@ -7,6 +7,7 @@ two ways out, streamed and whole.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 
@@ -40,6 +41,8 @@ async def recorded(
         except EngineRefused as refusal:
             raise refused(str(refusal)) from None
     except Refusal as refusal:
+        original = refusal.fields.get("OriginalStatusCode")
+        call.model_status = original if isinstance(original, int) else None
         call.finish("refused", status=refusal.status, error_type=refusal.error_type)
         return refusal.response(call.request_id, message_key)
     except CutConnection:
@@ -70,6 +73,7 @@ async def send_stream(
 ) -> web.StreamResponse:
     """Stream a generation's frames, with whatever the script lets go wrong."""
     await asyncio.sleep(cast.script.header_delay_ms / 1000)
+    call.asked_model_s = time.monotonic()
     frames = _frames(call, generation, start, encode)
     try:
         async with aclosing(frames):

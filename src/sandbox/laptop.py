@@ -17,8 +17,8 @@ from llmplatform.clock import SystemClock
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
+from sandbox.hardware import Hardware
 from sandbox.leases import free_leases
-from sandbox.native_metrics import Hardware
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 from sandbox.seed import seed, seed_roles
@@ -114,8 +114,11 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
 
 def _endpoints() -> dict[str, Hardware]:
     """The catalogue's endpoints: they run, and cost, whether somebody calls them or not."""
-    endpoints = load_catalogue(CATALOGUE).endpoints
-    return {name: Hardware(variant=endpoint.variants[0].name) for name, endpoint in endpoints.items()}
+    found = {}
+    for name, endpoint in load_catalogue(CATALOGUE).endpoints.items():
+        variant = endpoint.variants[0]
+        found[name] = Hardware(variant=variant.name, gpu_count=variant.gpu_count, enhanced=True)
+    return found
 
 
 async def _data(state: Path, tell: Tell) -> None:

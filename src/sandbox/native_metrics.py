@@ -1,25 +1,27 @@
 """What Bedrock and SageMaker publish to CloudWatch by themselves, published by the sandbox for them.
 
 Observing is a look-up and an append; a task of its own sends what has gathered every few seconds.
-What does not fit is dropped and counted: an answer never waits for a metric.
+What does not fit is dropped and counted: an answer never waits for a metric. What a call is worth is
+`call_metrics`' to say, what a machine shows `hardware`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import time
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
 
-import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sandbox.call_metrics import bedrock_values, sagemaker_values
 from sandbox.calls import Call
 from sandbox.emulator import sandbox_session
+from sandbox.hardware import Hardware, Load, instance_id
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +31,18 @@ HARDWARE_NAMESPACE = "/aws/sagemaker/Endpoints"
 VALUES_PER_DATUM = 150
 DATA_PER_CALL = 500
 MAX_PENDING_VALUES = 50_000
-_CLIENT_ERRORS = range(400, 500)
-_THROTTLED = 429
-_MICROSECONDS = 1_000_000
-_OVERHEAD_US = 1_500.0
+CONCURRENCY_EVERY_S = 10.0
+LAST_PUBLISH_WITHIN_S = 1.0
+_COUNTING = "count-tokens"
+
+Dimensions = tuple[tuple[str, str], ...]
 
 
 class MetricSink(Protocol):
     """Where calls are observed."""
+
+    def begin(self, call: Call) -> None:
+        """Take note of a call that has begun."""
 
     def observe(self, call: Call) -> None:
         """Take note of a call that has ended."""
@@ -45,32 +51,11 @@ class MetricSink(Protocol):
 class NoMetrics:
     """Observes nothing: for runtimes without a CloudWatch to tell."""
 
+    def begin(self, call: Call) -> None:
+        """Let the call come."""
+
     def observe(self, call: Call) -> None:
         """Let the call go."""
-
-
-class Hardware(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An endpoint's instances and each one's utilisation in percent; GPU figures are summed over its GPUs."""
-
-    instances: int = 1
-    created_at: datetime | None = None
-    """Since when the endpoint exists; None is since the runtime runs."""
-    gpu_utilization: float = 35.0
-    gpu_memory_utilization: float = 60.0
-    cpu_utilization: float = 20.0
-    memory_utilization: float = 40.0
-    disk_utilization: float = 15.0
-    variant: str = "AllTraffic"
-
-    def figures(self) -> dict[str, float]:
-        """The figures by their CloudWatch names."""
-        return {
-            "GPUUtilization": self.gpu_utilization,
-            "GPUMemoryUtilization": self.gpu_memory_utilization,
-            "CPUUtilization": self.cpu_utilization,
-            "MemoryUtilization": self.memory_utilization,
-            "DiskUtilization": self.disk_utilization,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +63,7 @@ class _Series:
     namespace: str
     name: str
     unit: str
-    dimensions: tuple[tuple[str, str], ...]
+    dimensions: Dimensions
 
 
 @dataclass(slots=True)
@@ -96,20 +81,34 @@ class NativeMetrics:
     _values: defaultdict[_Series, list[float]] = field(default_factory=lambda: defaultdict(list))
     _pending: int = 0
     _metered: dict[str, datetime] = field(default_factory=dict)
+    _loads: dict[str, Load] = field(default_factory=dict)
+    _concurrency_at_s: float = 0.0
+    _ending: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
-    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _cloudwatch: Any = None
+
+    def begin(self, call: Call) -> None:
+        """Take note of a call that has begun: until it is observed, its endpoint is busy with it."""
+        if call.service == "sagemaker":
+            self._load(call.model).begin(time.monotonic())
 
     def observe(self, call: Call) -> None:
         """Take note of a call that has ended."""
-        if call.operation == "count-tokens" or call.finished_s is None:
+        if call.service == "sagemaker":
+            self._load(call.model).end(time.monotonic())
+        if call.operation == _COUNTING or call.finished_s is None:
             return
         elapsed_s = call.finished_s - call.started_s
         if call.service == "bedrock":
-            self._observe_bedrock(call, elapsed_s)
-        else:
-            self.hardware.setdefault(call.model, Hardware())
-            self._observe_sagemaker(call, elapsed_s)
+            for name, unit, value in bedrock_values(call, elapsed_s):
+                self._add(_Series(BEDROCK_NAMESPACE, name, unit, (("ModelId", call.model),)), value)
+            return
+        hardware = self.hardware.setdefault(call.model, Hardware())
+        variant = call.headers.get("x-amzn-sagemaker-target-variant", hardware.variant)
+        dimensions = _of_variant(call.model, variant)
+        for name, unit, value in sagemaker_values(call, elapsed_s, hardware.instances):
+            self._add(_Series(SAGEMAKER_NAMESPACE, name, unit, dimensions), value)
 
     async def __aenter__(self) -> Self:
         """Begin to publish, by a client that is kept: making one would hold up answers for 100 ms."""
@@ -120,12 +119,11 @@ class NativeMetrics:
 
     async def __aexit__(self, *_: object) -> None:
         """Publish what is left, within two intervals, and end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._ending.set()
         try:
-            async with asyncio.timeout(2 * self.interval_s):
-                await self.publish()
+            async with asyncio.timeout(max(LAST_PUBLISH_WITHIN_S, 2 * self.interval_s)):
+                if self._task is not None:
+                    await self._task  # in the middle of a publication it is let finish, and has another
         except TimeoutError:
             log.warning("native metrics were not published in time")
         finally:
@@ -136,7 +134,9 @@ class NativeMetrics:
         values, self._values = self._values, defaultdict(list)
         self._pending = 0
         now = datetime.now(UTC)
-        self._meter_hardware(values, now.replace(second=0, microsecond=0))
+        now_s = time.monotonic()
+        self._count_concurrency(values, now_s)
+        self._meter_hardware(values, now.replace(second=0, microsecond=0), now_s)
         if not values:
             return
         by_namespace: defaultdict[str, list[Any]] = defaultdict(list)
@@ -153,76 +153,77 @@ class NativeMetrics:
             log.warning("native metrics were dropped", extra={"error_type": type(error).__name__})
 
     async def _publish_regularly(self) -> None:
-        while True:
-            await asyncio.sleep(self.interval_s)
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), self.interval_s)
             await self.publish()
 
-    def _meter_hardware(self, values: defaultdict[_Series, list[float]], minute: datetime) -> None:
+    def _load(self, endpoint: str) -> Load:
+        return self._loads.setdefault(endpoint, Load(time.monotonic()))
+
+    def _count_concurrency(self, values: defaultdict[_Series, list[float]], now_s: float) -> None:
+        """The most calls at once, of each endpoint that exists, every ten seconds."""
+        if now_s - self._concurrency_at_s < CONCURRENCY_EVERY_S:
+            return
+        self._concurrency_at_s = now_s
+        for endpoint, hardware in self.hardware.items():
+            of_variant = _of_variant(endpoint, hardware.variant)
+            series = _Series(SAGEMAKER_NAMESPACE, "ConcurrentRequestsPerModel", "None", of_variant)
+            values[series].append(float(self._load(endpoint).take_peak()))
+
+    def _meter_hardware(
+        self, values: defaultdict[_Series, list[float]], minute: datetime, now_s: float
+    ) -> None:
         for endpoint, hardware in self.hardware.items():
             if self._metered.get(endpoint) == minute:
                 continue
             self._metered[endpoint] = minute
-            dimensions = (("EndpointName", endpoint), ("VariantName", hardware.variant))
-            for name, figure in hardware.figures().items():
-                if hardware.instances:
-                    values[_Series(HARDWARE_NAMESPACE, name, "Percent", dimensions)] += [
-                        figure
-                    ] * hardware.instances
+            concurrency = self._load(endpoint).take_mean(now_s) / max(1, hardware.instances)
+            for dimensions, figures in _machines(endpoint, hardware, concurrency):
+                for name, figure in figures.items():
+                    values[_Series(HARDWARE_NAMESPACE, name, "Percent", dimensions)].append(figure)
 
-    def _observe_bedrock(self, call: Call, elapsed_s: float) -> None:
-        dimensions = {"ModelId": call.model}
-        if call.status == _THROTTLED:
-            self._add(BEDROCK_NAMESPACE, "InvocationThrottles", "Count", dimensions, 1)
-            return
-        if call.status in _CLIENT_ERRORS:
-            self._add(BEDROCK_NAMESPACE, "InvocationClientErrors", "Count", dimensions, 1)
-            return
-        if call.ended == "faulted" or call.status >= _CLIENT_ERRORS.stop:
-            self._add(BEDROCK_NAMESPACE, "InvocationServerErrors", "Count", dimensions, 1)
-            return
-        self._add(BEDROCK_NAMESPACE, "Invocations", "Count", dimensions, 1)
-        self._add(BEDROCK_NAMESPACE, "InvocationLatency", "Milliseconds", dimensions, elapsed_s * 1000)
-        if call.operation.endswith("stream") and call.first_token_ms is not None:
-            first_ms = float(call.first_token_ms)
-            self._add(BEDROCK_NAMESPACE, "TimeToFirstToken", "Milliseconds", dimensions, first_ms)
-        if call.billed is not None:
-            tokens_in, tokens_out = call.billed.input_tokens, call.billed.output_tokens
-            self._add(BEDROCK_NAMESPACE, "InputTokenCount", "Count", dimensions, tokens_in)
-            self._add(BEDROCK_NAMESPACE, "OutputTokenCount", "Count", dimensions, tokens_out)
-
-    def _observe_sagemaker(self, call: Call, elapsed_s: float) -> None:
-        variant = call.headers.get("x-amzn-sagemaker-target-variant", "AllTraffic")
-        dimensions = {"EndpointName": call.model, "VariantName": variant}
-        client_error = call.status in _CLIENT_ERRORS
-        server_error = call.status >= _CLIENT_ERRORS.stop
-        for name, value, unit in (
-            ("Invocations", 1.0, "Count"),
-            ("Invocation4XXErrors", float(client_error), "Count"),
-            ("Invocation5XXErrors", float(server_error), "Count"),
-            ("ModelLatency", elapsed_s * _MICROSECONDS, "Microseconds"),
-            ("OverheadLatency", _OVERHEAD_US, "Microseconds"),
-        ):
-            self._add(SAGEMAKER_NAMESPACE, name, unit, dimensions, value)
-
-    def _add(self, namespace: str, name: str, unit: str, dimensions: Mapping[str, str], value: float) -> None:
+    def _add(self, series: _Series, value: float) -> None:
         if self._pending >= MAX_PENDING_VALUES:
             self.dropped_values += 1
             return
         self._pending += 1
-        self._values[_Series(namespace, name, unit, tuple(dimensions.items()))].append(value)
+        self._values[series].append(value)
+
+
+def _of_variant(endpoint: str, variant: str) -> Dimensions:
+    return (("EndpointName", endpoint), ("VariantName", variant))
+
+
+def _machines(
+    endpoint: str, hardware: Hardware, concurrency: float
+) -> list[tuple[Dimensions, dict[str, float]]]:
+    """Figures of each instance under its variant; with enhanced metrics by instance and by GPU too."""
+    of_variant = _of_variant(endpoint, hardware.variant)
+    figures = hardware.figures(concurrency)
+    machines = [(of_variant, figures)] * hardware.instances
+    if not hardware.enhanced:
+        return machines
+    each = {name: figure / hardware.gpu_count for name, figure in hardware.gpu_figures(concurrency).items()}
+    for number in range(hardware.instances):
+        of_instance = (*of_variant, ("InstanceId", instance_id(endpoint, hardware.variant, number)))
+        machines.append((of_instance, figures))
+        machines += [((*of_instance, ("AcceleratorId", str(gpu))), each) for gpu in range(hardware.gpu_count)]
+    return machines
 
 
 def _data(series: _Series, values: list[float], now: datetime) -> list[dict[str, Any]]:
-    """PutMetricData entries of one series, with raw values so that percentiles can be read."""
+    """PutMetricData entries of one series: values with their counts, so that percentiles can be read."""
     dimensions = [{"Name": name, "Value": value} for name, value in series.dimensions]
+    counted = list(Counter(values).items())
     return [
         {
             "MetricName": series.name,
             "Dimensions": dimensions,
             "Timestamp": now,
             "Unit": series.unit,
-            "Values": values[at : at + VALUES_PER_DATUM],
-            "Counts": [1.0] * len(values[at : at + VALUES_PER_DATUM]),
+            "Values": [value for value, _ in counted[at : at + VALUES_PER_DATUM]],
+            "Counts": [float(count) for _, count in counted[at : at + VALUES_PER_DATUM]],
         }
-        for at in range(0, len(values), VALUES_PER_DATUM)
+        for at in range(0, len(counted), VALUES_PER_DATUM)
     ]

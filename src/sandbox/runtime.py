@@ -21,7 +21,8 @@ from aiohttp import web
 from sandbox.bedrock import BedrockRuntime
 from sandbox.calls import CallLog
 from sandbox.engines.scripted import Script
-from sandbox.native_metrics import Hardware, MetricSink, NativeMetrics, NoMetrics
+from sandbox.hardware import Hardware
+from sandbox.native_metrics import MetricSink, NativeMetrics, NoMetrics
 from sandbox.registry import Registry, Scripts, Served
 from sandbox.sagemaker import SageMakerRuntime
 from sandbox.sagemaker_control import SageMakerControl
@@ -152,7 +153,12 @@ class _Doors:
         return _json(self._hardware)
 
     async def put_hardware(self, request: web.Request) -> web.Response:
-        self._hardware[request.match_info["name"]] = await _read(request, Hardware)
+        """Change the fields that are named; null lets a figure follow the load again."""
+        name = request.match_info["name"]
+        try:
+            self._hardware[name] = self._hardware.get(name, Hardware()).changed(await request.read())
+        except msgspec.DecodeError as error:
+            raise web.HTTPBadRequest(text=f"hardware of {name}: {error}") from None
         return web.Response(status=204)
 
 

@@ -74,6 +74,7 @@ class SageMakerRuntime:
             body=_decoded(content),
         )
         self._calls.add(call)
+        self._metrics.begin(call)
 
         async def work() -> web.StreamResponse:
             if call.operation == _OPENAI_ROUTE:

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from sandbox.emulator import ACCOUNT_ID, REGION
-from sandbox.native_metrics import Hardware
+from sandbox.hardware import Hardware
 from sandbox.refusals import Refusal
 from sandbox.signing import SignatureCheck
 
@@ -74,6 +74,10 @@ class SageMakerControl:
             "EndpointStatus": "InService",
             "CreationTime": created_s,
             "LastModifiedTime": created_s,
+            "MetricsConfig": {
+                "EnableEnhancedMetrics": hardware.enhanced,
+                "MetricPublishFrequencyInSeconds": 60,
+            },
             "ProductionVariants": [
                 {
                     "VariantName": hardware.variant,

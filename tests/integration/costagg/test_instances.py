@@ -16,7 +16,7 @@ from costagg.usage import InstanceMinutes
 from llmplatform.catalogue import Catalogue, Endpoint, Variant
 from llmplatform.testing import FakeClock
 from sandbox.emulator import Emulator, sandbox_session
-from sandbox.native_metrics import Hardware
+from sandbox.hardware import Hardware
 from sandbox.runtime import serve_runtime
 
 if TYPE_CHECKING:  # the stubs are installed for checking only

@@ -42,7 +42,7 @@ from llmplatform.testing import FakeClock, make_model, make_policy
 from llmplatform.usage import TokenUsage
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
-from sandbox.native_metrics import Hardware
+from sandbox.hardware import Hardware
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 

@@ -33,7 +33,7 @@ from llmplatform.tenants import Tenants
 from llmplatform.testing import make_policy
 from llmplatform.usage import TokenUsage, UsageSource
 from sandbox.emulator import sandbox_session
-from sandbox.native_metrics import Hardware
+from sandbox.hardware import Hardware
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.native_metrics import Hardware
+from sandbox.hardware import Hardware
 from sandbox.runtime import serve_runtime
 
 MakeClient = Callable[..., Any]
