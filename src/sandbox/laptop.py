@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from llmplatform.aws.tables import EVAL_STREAM
 from llmplatform.catalogue import load_catalogue
 from llmplatform.clock import SystemClock
+from sandbox.alarms.evaluator import serve_alarms
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
@@ -72,6 +73,9 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             session.client("kinesis", endpoint_url=url) as kinesis,
         ):
             await free_leases(dynamodb, kinesis, stream=EVAL_STREAM.name)
+        await stack.enter_async_context(
+            serve_alarms(session, endpoint_url=url, every_s=settings.alarms_every_s)
+        )
         with _timing("intakes for metrics and traces", tell):
             emf = await stack.enter_async_context(
                 serve_emf(session, endpoint_url=url, port=settings.emf_port)

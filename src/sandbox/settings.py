@@ -19,6 +19,8 @@ class SandboxSettings(BaseSettings):
     otlp_port: int = Field(default=0, ge=0, le=65_535)
     cost_every_s: float = Field(default=60, gt=0)
     """How often the cost job runs: a laptop does not wait an hour to see what a chat cost."""
+    alarms_every_s: float = Field(default=5, gt=0)
+    """How often alarms are looked at; each is evaluated when it is due, most once a minute."""
 
     @classmethod
     def read(cls) -> "SandboxSettings":
