@@ -38,8 +38,12 @@ class Access(BaseModel):
         role = apikeys.role_of(key)
         if role is None:
             return None
-        record = apikeys.matching(self.keys_of(role), apikeys.key_hash(key))
-        return role if record is not None and record.live_at(now) else None
+        return role if self.still_opens(role, apikeys.key_hash(key), now) else None
+
+    def still_opens(self, role: Role, key_sha256: str, now: datetime) -> bool:
+        """Whether the key with this hash opens a role at `now`: for a session that keeps no key."""
+        record = apikeys.matching(self.keys_of(role), key_sha256)
+        return record is not None and record.live_at(now)
 
 
 def parse_access(document: str) -> Access:

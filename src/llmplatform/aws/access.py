@@ -77,6 +77,10 @@ class AccessSource:
         """The role that `key` opens, from memory; None for a key not known here."""
         return self._access.role_of(key, self._clock.now())
 
+    def still_opens(self, role: Role, key_sha256: str) -> bool:
+        """Whether the key with this hash opens a role, from memory: for a session that keeps no key."""
+        return self._access.still_opens(role, key_sha256, self._clock.now())
+
     async def resolve_unknown(self, key: str) -> Role | None:
         """The same for a key that `resolve` does not know, which may be newer than our copy.
 

@@ -82,6 +82,10 @@ class PolicySource(Protocol):
         """
         ...
 
+    def still_opens(self, tenant_id: str, key_sha256: str) -> bool:
+        """Whether the key with this hash is a tenant's, from memory: for a session that keeps no key."""
+        ...
+
     def policy_of(self, tenant_id: str) -> TenantPolicy | None:
         """The policy of a tenant by its id, from memory: for work on its behalf, without its key."""
         ...
@@ -99,12 +103,17 @@ def resolve_in(tenants: Mapping[TenantId, Tenant], api_key: str, clock: Clock) -
     """The policy that `api_key` opens among `tenants`; None for a wrong, revoked or expired key."""
     tenant_id = apikeys.tenant_of(api_key)
     tenant = tenants.get(tenant_id) if tenant_id is not None else None
-    if tenant is None:
-        return None
-    record = apikeys.matching(tenant.keys, apikeys.key_hash(api_key))
-    if record is None or (record.expires_at is not None and not record.live_at(clock.now())):
-        return None
-    return tenant.policy
+    return tenant.policy if tenant is not None and _holds(tenant, apikeys.key_hash(api_key), clock) else None
+
+
+def _still_opens(tenants: Mapping[TenantId, Tenant], tenant_id: str, key_sha256: str, clock: Clock) -> bool:
+    tenant = tenants.get(TenantId(tenant_id))
+    return tenant is not None and _holds(tenant, key_sha256, clock)
+
+
+def _holds(tenant: Tenant, key_sha256: str, clock: Clock) -> bool:
+    record = apikeys.matching(tenant.keys, key_sha256)
+    return record is not None and (record.expires_at is None or record.live_at(clock.now()))
 
 
 def _policy_in(tenants: Mapping[TenantId, Tenant], tenant_id: str) -> TenantPolicy | None:
@@ -145,6 +154,10 @@ class InMemoryPolicySource:
     async def resolve_unknown(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource: nothing is newer than memory."""
         return self.resolve(api_key)
+
+    def still_opens(self, tenant_id: str, key_sha256: str) -> bool:
+        """See PolicySource."""
+        return _still_opens(self._tenants, tenant_id, key_sha256, self._clock)
 
     def policy_of(self, tenant_id: str) -> TenantPolicy | None:
         """See PolicySource."""
@@ -211,6 +224,10 @@ class ParameterPolicySource:
     def resolve(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource."""
         return resolve_in(self._copy.tenants, api_key, self._clock)
+
+    def still_opens(self, tenant_id: str, key_sha256: str) -> bool:
+        """See PolicySource."""
+        return _still_opens(self._copy.tenants, tenant_id, key_sha256, self._clock)
 
     def policy_of(self, tenant_id: str) -> TenantPolicy | None:
         """See PolicySource."""

@@ -1,0 +1,130 @@
+"""The console in a test's own process, before tenants and roles of the test's: no sockets, no AWS."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Self
+
+import httpx
+from fastapi import APIRouter
+from starlette.types import ASGIApp
+
+from llmplatform import apikeys
+from llmplatform.access import Access, render_access
+from llmplatform.apikeys import Role
+from llmplatform.aws.access import AccessSource
+from llmplatform.aws.parameters import InMemoryPolicySource
+from llmplatform.catalogue import load_catalogue
+from llmplatform.prices import load_prices
+from llmplatform.testing import FakeClock, make_policy
+from watch.console.app import create_app
+from watch.console.pages import PAGES
+from watch.console.parts import ConsoleParts
+from watch.console.sessions import SessionSeal
+from watch.settings import WatchSettings
+
+OPERATOR_KEY = apikeys.mint_role_key("operator", bytes(range(32)))
+BILLING_KEY = apikeys.mint_role_key("billing", bytes(range(1, 33)))
+ACME_KEY = apikeys.mint(make_policy("acme").tenant_id, bytes(range(2, 34)))
+ZETA_KEY = apikeys.mint(make_policy("zeta").tenant_id, bytes(range(3, 35)))
+HOST = "127.0.0.1:8100"
+
+
+class SsmOfRoles:
+    """Parameter Store as far as roles are read from it."""
+
+    def __init__(self) -> None:
+        self.access = Access()
+
+    async def get_parameters(self, **_: Any) -> dict[str, Any]:
+        """The one document."""
+        return {"Parameters": [{"Value": render_access(self.access)}]}
+
+    async def __aenter__(self) -> Self:
+        """Open: nothing to do."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closed."""
+
+
+@dataclass
+class Console:
+    """A console with tenants acme and zeta, and a key of each role."""
+
+    clock: FakeClock
+    policies: InMemoryPolicySource
+    ssm: SsmOfRoles
+    access: AccessSource
+    parts: ConsoleParts
+    app: ASGIApp
+
+    def browser(self, *, key: str | None = None, host: str = HOST, **headers: str) -> httpx.AsyncClient:
+        """A client that accepts pages; with `key` it sends that along."""
+        sent = {"accept": "text/html", **headers}
+        if key is not None:
+            sent["authorization"] = f"Bearer {key}"
+        scheme = "https" if self.parts.settings.secure else "http"
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url=f"{scheme}://{host}",
+            headers=sent,
+        )
+
+    def put_roles(self, **keys: str) -> None:
+        """Set the keys of the roles; heeded with the next `await access.refresh()`."""
+        now = self.clock.now()
+        self.ssm.access = Access.model_validate(
+            {role: (apikeys.record_of(key, now),) for role, key in keys.items()}
+        )
+
+    def put_tenant(self, tenant: str, *keys: str, expires_in: timedelta | None = None, **fields: Any) -> None:
+        """Set a tenant's policy and keys."""
+        now = self.clock.now()
+        until = None if expires_in is None else now + expires_in
+        self.policies.put(
+            make_policy(tenant, **fields), *(apikeys.record_of(key, now, until) for key in keys)
+        )
+
+
+@asynccontextmanager
+async def console(
+    *, more_pages: tuple[Callable[[ConsoleParts], APIRouter], ...] = (), parts: Any = None, **settings: Any
+) -> AsyncIterator[Console]:
+    """A console with `settings`, whose parts are changed by `parts`, a mapping."""
+    clock = FakeClock()
+    policies = InMemoryPolicySource(clock)
+    ssm = SsmOfRoles()
+    client: Any = ssm
+    now = clock.now()
+    roles: dict[Role, str] = {"operator": OPERATOR_KEY, "billing": BILLING_KEY}
+    ssm.access = Access.model_validate({role: (apikeys.record_of(key, now),) for role, key in roles.items()})
+    async with AccessSource(lambda: client, clock) as access:
+        made = ConsoleParts(
+            clock=clock,
+            policies=policies,
+            access=access,
+            catalogue=load_catalogue(),
+            prices=load_prices(),
+            seal=SessionSeal(b"k" * 32),
+            settings=WatchSettings(**settings),
+        )
+        made = replace(made, **(parts or {}))
+        app = create_app(made, (*more_pages, *PAGES))
+        whole = Console(clock, policies, ssm, access, made, app)
+        whole.put_tenant("acme", ACME_KEY, display_name="Acme & Sons")
+        whole.put_tenant("zeta", ZETA_KEY)
+        yield whole
+
+
+async def sign_in(browser: httpx.AsyncClient, key: str, *, next_path: str = "/") -> httpx.Response:
+    """Fill in the login form, as a person does."""
+    form = await browser.get("/login")
+    token = hidden(form.text, "csrf_token")
+    return await browser.post("/login", data={"csrf_token": token, "key": key, "next": next_path})
+
+
+def hidden(page: str, name: str) -> str:
+    """The value of a form's hidden field."""
+    return page.partition(f'name="{name}" value="')[2].partition('"')[0]
