@@ -13,6 +13,7 @@ from watch.readings import (
     MODEL,
     TENANT,
     VARIANT,
+    per_gpu,
     read,
 )
 
@@ -186,8 +187,8 @@ ENDPOINT_PANELS: Final = (
         "Are the GPUs busy, or idle while requests wait?",
         "percent",
         (
-            read(native.GPU_UTILIZATION, "Average", "mean", per_gpu=True, **_VARIANT),
-            read(native.GPU_UTILIZATION, "Maximum", "busiest instance", per_gpu=True, **_VARIANT),
+            per_gpu(read(native.GPU_UTILIZATION, "Average", "mean", **_VARIANT)),
+            per_gpu(read(native.GPU_UTILIZATION, "Maximum", "busiest instance", **_VARIANT)),
         ),
         thresholds=(thresholds.GPUS,),
     ),
@@ -198,8 +199,8 @@ ENDPOINT_PANELS: Final = (
         "How near is the endpoint to running out of GPU memory?",
         "percent",
         (
-            read(native.GPU_MEMORY_UTILIZATION, "Average", "mean", per_gpu=True, **_VARIANT),
-            read(native.GPU_MEMORY_UTILIZATION, "Maximum", "fullest instance", per_gpu=True, **_VARIANT),
+            per_gpu(read(native.GPU_MEMORY_UTILIZATION, "Average", "mean", **_VARIANT)),
+            per_gpu(read(native.GPU_MEMORY_UTILIZATION, "Maximum", "fullest instance", **_VARIANT)),
         ),
         thresholds=(thresholds.GPUS,),
     ),

@@ -7,7 +7,7 @@ question, a tenant or an endpoint, fills it in. Pure.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from llmplatform.metrics import METRICS, Metric
@@ -97,11 +97,14 @@ def is_statistic(text: str) -> bool:
     return text in STATISTICS or _PERCENTILE.fullmatch(text) is not None
 
 
-def read(
-    metric: Metric, statistic: str, label: str = "", *, per_gpu: bool = False, **dimensions: str
-) -> Reading:
+def read(metric: Metric, statistic: str, label: str = "", **dimensions: str) -> Reading:
     """A reading, its dimensions in the order in which the metric is published."""
     names = next(
         (names for names in metric.dimension_sets if set(names) == set(dimensions)), tuple(dimensions)
     )
-    return Reading(metric, statistic, tuple((name, dimensions[name]) for name in names), label, per_gpu)
+    return Reading(metric, statistic, tuple((name, dimensions[name]) for name in names), label)
+
+
+def per_gpu(reading: Reading) -> Reading:
+    """The same, shown divided by the number of GPUs."""
+    return replace(reading, per_gpu=True)
