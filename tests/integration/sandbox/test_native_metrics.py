@@ -1,6 +1,7 @@
 """What AWS publishes by itself is found in the emulator's CloudWatch, under AWS's names."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,17 +10,18 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
 from sandbox.emulator import Emulator
 from sandbox.engines.scripted import Script, ScriptedUsage
-from sandbox.faults import Refuse
+from sandbox.faults import Refuse, StreamException
 from sandbox.hardware import Hardware
 from sandbox.runtime import serve_runtime
 
 MODEL = "anthropic.metered"
 ENDPOINT = "metered-endpoint"
 MESSAGES = [{"role": "user", "content": [{"text": "hello"}]}]
+STREAM = json.dumps({"messages": [{"role": "user", "content": "hi"}], "stream": True})
 CHAT = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
 
 
@@ -79,7 +81,89 @@ async def test_calls_and_hardware_are_published_under_awss_names(
     assert figure("AWS/SageMaker", "Invocations", "Sum", **endpoint) == 1
     assert figure("AWS/SageMaker", "Invocation4XXErrors", "Sum", **endpoint) == 0
     assert 100 < figure("AWS/SageMaker", "ModelLatency", "Maximum", **endpoint) < 5_000_000
+    assert figure("AWS/Bedrock", "EstimatedTPMQuotaUsage", "Sum", ModelId=MODEL) == 36
     assert figure("/aws/sagemaker/Endpoints", "GPUUtilization", "Maximum", **endpoint) == 380
+
+
+async def test_streams_machines_and_gpus_are_published_each_under_its_dimensions(
+    emulator: Emulator, make_client: Any
+) -> None:
+    endpoints = {ENDPOINT: Hardware(gpu_count=2, enhanced=True)}
+    async with serve_runtime(
+        cloudwatch_url=emulator.url, metrics_interval_s=0.5, endpoints=endpoints
+    ) as runtime:
+        broken = StreamException(exception_type="ModelStreamError", after_events=3, times=1)
+        runtime.scripts[ENDPOINT] = Script(ttft_ms=30, faults=(broken,))
+        client = make_client("sagemaker-runtime", runtime.url)
+
+        def ask() -> None:
+            for _ in range(2):
+                answer = client.invoke_endpoint_with_response_stream(EndpointName=ENDPOINT, Body=STREAM)
+                with contextlib.suppress(EventStreamError):
+                    list(answer["Body"])
+
+        await asyncio.to_thread(ask)
+
+    cloudwatch = make_client("cloudwatch", emulator.url)
+
+    def series(namespace: str) -> dict[str, list[dict[str, str]]]:
+        found: dict[str, list[dict[str, str]]] = {}
+        for metric in cloudwatch.list_metrics(Namespace=namespace)["Metrics"]:
+            dimensions = {one["Name"]: one["Value"] for one in metric["Dimensions"]}
+            found.setdefault(metric["MetricName"], []).append(dimensions)
+        return found
+
+    of_variant = {"EndpointName": ENDPOINT, "VariantName": "AllTraffic"}
+    calls = await asyncio.to_thread(series, "AWS/SageMaker")
+    assert all(dimensions == [of_variant] for dimensions in calls.values())
+    assert {
+        "ConcurrentRequestsPerModel",
+        "FirstChunkLatency",
+        "FirstChunkModelLatency",
+        "FirstChunkOverheadLatency",
+        "InvocationModelErrors",
+        "InvocationsPerInstance",
+        "MidStreamErrors",
+    } <= set(calls)
+    machines = await asyncio.to_thread(series, "/aws/sagemaker/Endpoints")
+    levels = [set(dimensions) - set(of_variant) for dimensions in machines["GPUUtilization"]]
+    of_gpu = {"InstanceId", "AcceleratorId"}
+    assert sorted(levels, key=len) == [set(), {"InstanceId"}, of_gpu, of_gpu]
+    assert {one.get("AcceleratorId") for one in machines["GPUUtilization"]} == {None, "0", "1"}
+    assert all(len(machines[name]) == 2 for name in ("CPUUtilization", "DiskUtilization"))
+
+    def statistics(name: str) -> dict[str, Any]:
+        now = datetime.now(UTC)
+        (found,) = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=name,
+            Dimensions=[{"Name": key, "Value": value} for key, value in of_variant.items()],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=1),
+            Period=86_400,
+            Statistics=["Sum", "SampleCount", "Maximum"],
+        )["Datapoints"]
+        return dict(found)
+
+    broke = await asyncio.to_thread(statistics, "MidStreamErrors")
+    assert (broke["Sum"], broke["SampleCount"], broke["Unit"]) == (1, 2, "None")
+    first = await asyncio.to_thread(statistics, "FirstChunkModelLatency")
+    assert (first["SampleCount"], first["Unit"]) == (2, "Microseconds")
+    assert first["Maximum"] >= 30_000
+
+
+async def test_a_script_moves_single_figures_and_is_told_what_makes_no_sense() -> None:
+    async with serve_runtime(endpoints={ENDPOINT: Hardware(gpu_count=4, instances=2)}) as runtime:
+        async with aiohttp.ClientSession(runtime.url) as session:
+            door = f"/_sandbox/hardware/{ENDPOINT}"
+            async with session.put(door, json={"gpu_utilization": 392.0, "disk_utilization": 99}) as put:
+                assert put.status == 204
+            async with session.put(door, json={"gpu_utilization": 401}) as put:
+                assert put.status == 400
+                assert "gpu_utilization is at most 400" in await put.text()
+            async with session.put(door, json={"disk_utilization": None}) as put:
+                assert put.status == 204
+    assert runtime.hardware == {ENDPOINT: Hardware(gpu_count=4, instances=2, gpu_utilization=392.0)}
 
 
 async def test_an_instance_has_one_datapoint_a_minute_however_often_is_published(
