@@ -18,7 +18,7 @@
    `{% extends "layout.html" %}`, `{% from "macros/tables.html" import table with context %}` (`charts.html`:
    chart; `states.html`: empty, stale, cannot_read, loading, badge, moment, figure; `ranges.html`:
    range_form), then `{% block content %}`. `{{ here(sort="x") }}` is this page with parameters changed,
-   `{{ to("/tenants/" ~ (id | segment)) }}` another with this time range. Charts stand in `<div class="charts">`.
+   `{{ to("/tenants/" ~ (id | segment)) }}` another with this range. Charts stand in `<div class="charts">`.
 6. No inline script and no `style=`: the policy forbids both. Styles are classes of `console.css`.
 """
 
