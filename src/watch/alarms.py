@@ -1,8 +1,9 @@
 """The table of alarms, with the rule behind it: alarm on a metric that already says it.
 
 No alarm does arithmetic. A rate is the average of a metric that is 0 or 1, a budget is published in percent,
-the detector publishes its state. `of` is above `datapoints` where something may flap: an alarm that is on
-stays on until enough periods were quiet, and rings once. Who is called about what is a composite where
+the detector publishes its state. Where something may flap, `of` is at least twice `datapoints`: what is bad
+every other minute always has its datapoints, so that the alarm stays on until it is truly quiet and rings
+once. Less than twice would go on and off with it. Who is called about what is a composite where
 several alarms are one incident: its parts tell nobody, and the warnings about the same thing are suppressed
 while it rings. Pure.
 """

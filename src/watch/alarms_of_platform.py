@@ -95,24 +95,36 @@ def _not_available(
     )
 
 
+def _of_costs(metric: Metric) -> Reading:
+    return read(metric, "Maximum", component=ours.COSTAGG)
+
+
 def _published(
-    key: str, title: str, meaning: str, metric: Metric, threshold: Threshold, **dimensions: str
+    key: str,
+    title: str,
+    meaning: str,
+    reading: Reading,
+    threshold: Threshold,
+    *,
+    severity: Severity = "warning",
+    runbook: str = "",
 ) -> MetricRule:
     """Of a figure that a job publishes now and then: it stands until the next one."""
     return _rule(
         key,
         title,
         meaning,
-        read(metric, "Maximum", **dimensions),
+        reading,
         threshold,
         period_s=300,
         datapoints=1,
         of=1,
         missing="ignore",
+        severity=severity,
+        runbook=runbook,
     )
 
 
-_COST: Final = {"component": ours.COSTAGG}
 _LOST: Final = {
     "emf": "Metrics and log lines are lost.",
     "ledger": "Ledger rows are lost: the requests in them will be on nobody's bill.",
@@ -160,7 +172,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         read(ours.POLICY_AGE_SECONDS, "Maximum", component=ours.GATEWAY),
         thresholds.POLICY_AGE,
         datapoints=3,
-        of=5,
+        of=6,
         missing="ignore",
     ),
     _any(
@@ -226,7 +238,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         read(native.STREAM_ITERATOR_AGE, "Maximum", StreamName=EVAL_STREAM.name),
         thresholds.ITERATOR_AGE_MS,
         datapoints=3,
-        of=5,
+        of=6,
         missing="notBreaching",
     ),
     _rule(
@@ -236,7 +248,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         read(ours.EVAL_LAG_SECONDS, "Maximum", component=ours.EVALWORKER),
         thresholds.EVAL_LAG,
         datapoints=3,
-        of=5,
+        of=6,
         missing="notBreaching",
         suppressed_by="evaluation-unavailable",
     ),
@@ -301,40 +313,31 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "cost-late",
         "An hour of costs is missing",
         "The cost job runs and an hour that is over has not been computed.",
-        ours.COST_AGE_SECONDS,
+        _of_costs(ours.COST_AGE_SECONDS),
         thresholds.COST_LATE,
-        **_COST,
     ),
     _published(
         "unpriced-usage",
         "Usage without a price",
         "Something was used today whose price is not known: bills are too small.",
-        ours.UNPRICED_USAGE,
+        _of_costs(ours.UNPRICED_USAGE),
         thresholds.fixed(0, "lines"),
-        **_COST,
     ),
     _published(
         "uncounted-requests",
         "Calls that nobody counted",
         "Calls may be billed of which nobody knows how much they used: bills may be too small.",
-        ours.UNCOUNTED_REQUESTS,
+        _of_costs(ours.UNCOUNTED_REQUESTS),
         thresholds.fixed(0, "calls"),
-        **_COST,
+        severity="information",  # a few are normal: streams that were cut before any count came
     ),
     *(
-        MetricRule(
-            key=f"reconciliation-{service}",
-            scope="platform",
-            title=f"Costs differ from AWS's bill for {name}",
-            meaning="What was attributed to tenants and what AWS billed are further apart than is allowed.",
-            reading=read(ours.RECONCILIATION_ERROR_PERCENT, "Maximum", service=name),
-            comparison=_OVER,
-            threshold=thresholds.RECONCILIATION,
-            period_s=300,
-            datapoints=1,
-            of=1,
-            missing="ignore",
-            severity="warning",
+        _published(
+            f"reconciliation-{service}",
+            f"Costs differ from AWS's bill for {name}",
+            "What was attributed to tenants and what AWS billed are further apart than is allowed.",
+            read(ours.RECONCILIATION_ERROR_PERCENT, "Maximum", service=name),
+            thresholds.RECONCILIATION,
             runbook="reconciliation",
         )
         for service, name in (("bedrock", "AmazonBedrock"), ("sagemaker", "AmazonSageMaker"))
@@ -343,16 +346,14 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "observability-share",
         "Watching costs too much",
         "Observing cost more than its share of what inference cost in the last 24 hours.",
-        ours.OBSERVABILITY_SHARE_PERCENT,
+        _of_costs(ours.OBSERVABILITY_SHARE_PERCENT),
         thresholds.OBSERVABILITY_SHARE,
-        **_COST,
     ),
     _published(
         "observability-budget",
         "Watching has used most of its budget",
         "Observing has used most of today's budget: sampling is being held down.",
-        ours.OBSERVABILITY_BUDGET_USED_PERCENT,
+        _of_costs(ours.OBSERVABILITY_BUDGET_USED_PERCENT),
         thresholds.OBSERVABILITY_BUDGET,
-        **_COST,
     ),
 )

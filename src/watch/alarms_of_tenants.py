@@ -195,7 +195,7 @@ TENANT_RULES: Final[tuple[Rule, ...]] = (
         threshold=thresholds.fixed(1, "state"),
         period_s=_MINUTE,
         datapoints=3,
-        of=5,
+        of=6,
         missing="ignore",
         severity="warning",
     ),
