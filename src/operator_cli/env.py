@@ -9,10 +9,11 @@ from sandbox.state import Running, read_running, state_folder
 
 
 def environment_of(running: Running) -> dict[str, str]:
-    """The variables that connect OpenAI clients, AWS SDKs and the billing API's callers to the platform."""
+    """The variables that connect OpenAI clients, AWS SDKs, browsers and callers of the billing API to it."""
     return {
         "OPENAI_BASE_URL": running.openai_base_url,
         "OPENAI_API_KEY": running.key_of() or "",
+        "CONSOLE_URL": running.console_url,
         "BILLING_URL": running.billing_url,
         "BILLING_API_KEY": running.sandbox.role_keys.get("billing", ""),
         **running.sandbox.environment,
@@ -32,6 +33,7 @@ def show_env(*, as_json: bool) -> None:
             "environment": variables,
             "gateway_url": running.gateway_url,
             "billing_url": running.billing_url,
+            "console_url": running.console_url,
             "role_keys": running.sandbox.role_keys,
             "tenants": {tenant.tenant_id: tenant.api_key for tenant in running.sandbox.tenants},
             "catalogue": str(running.sandbox.catalogue),

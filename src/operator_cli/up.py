@@ -19,6 +19,7 @@ from sandbox.children import ChildFailed
 from sandbox.settings import SandboxSettings
 from sandbox.state import Running
 from sandbox.up import up
+from watch.settings import read_settings as read_watch_settings
 
 _BODY = {
     "model": "smollm2-135m",
@@ -55,6 +56,7 @@ class Terminal:
         OUT.print(f"  billing   [bold]{running.billing_url}[/bold]   (docs: {running.billing_url}/docs)")
         for role, key in running.sandbox.role_keys.items():
             OUT.print(f"  key       {key}   (role {role})")
+        OUT.print(f"  console   [bold]{running.console_url}[/bold]   (sign in with one of these keys)")
         OUT.print("\nAsk the model:\n")
         print(curl(running))
         command = command_here(os.environ, Path.cwd())
@@ -90,6 +92,7 @@ def run_up() -> None:
     read_gateway_settings()
     read_evaluation_settings()
     read_cost_settings()
+    read_watch_settings()
     SandboxSettings.read()
     OUT.print("starting the platform")
     try:

@@ -1,4 +1,4 @@
-"""Evaluation, the cost job and the billing API as children of `up`, which does not end with them.
+"""Evaluation, cost, alarms and the console as children of `up`, which does not end with them.
 
 Inference comes first: what ends here is told and started again, after longer and longer pauses.
 """
@@ -26,6 +26,7 @@ STOPS_WITHIN_S: Final = 30.0
 LEASE_IS_TAKEN: Final = b'"lease is taken"'
 HOURS_COMPUTED: Final = b'"costs are computed"'
 BILLING_LISTENS: Final = b'"billing API is ready"'
+CONSOLE_LISTENS: Final = b'"console is ready"'
 _POLL_S: Final = 0.5
 
 
@@ -62,6 +63,8 @@ DRIFT: Final = Job("drift detection", "evalworker", ("drift",), "drift.log", "fa
 BILLING: Final = Job(
     "billing API", "costagg", ("serve",), "billing.log", "no bill can be asked for", BILLING_LISTENS
 )
+
+CONSOLE: Final = Job("console", "watch", (), "watch.log", "there is no console", CONSOLE_LISTENS)
 
 
 def cost_job(every_s: float) -> Job:

@@ -64,6 +64,7 @@ class Running(BaseModel):
     started_at: datetime
     gateway_url: str
     billing_url: str
+    console_url: str
     sandbox: Sandbox
 
     @property
@@ -78,6 +79,7 @@ class Running(BaseModel):
         addresses = {
             "GATEWAY_PORT": self.gateway_url,
             "COST_API_PORT": self.billing_url,
+            "WATCH_PORT": self.console_url,
             "SANDBOX_AWS_PORT": environment["AWS_ENDPOINT_URL"],
             "SANDBOX_RUNTIME_PORT": environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"],
             "SANDBOX_EMF_PORT": self.sandbox.emf_address,

@@ -20,7 +20,15 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from sandbox.background import BILLING, DRIFT, EVALUATION, Background, Listener, cost_job
+from sandbox.background import (
+    BILLING,
+    CONSOLE,
+    DRIFT,
+    EVALUATION,
+    Background,
+    Listener,
+    cost_job,
+)
 from sandbox.children import Child, ChildFailed
 from sandbox.settings import SandboxSettings
 from sandbox.state import (
@@ -36,6 +44,7 @@ from sandbox.state import (
 
 DEFAULT_GATEWAY_PORT: Final = 8080
 DEFAULT_BILLING_PORT: Final = 8090
+DEFAULT_CONSOLE_PORT: Final = 8100
 SANDBOX_READY_WITHIN_S: Final = 120.0
 GATEWAY_READY_WITHIN_S: Final = 60.0
 # The gateway lets streams end for 20 s and its sinks deliver for 4 s; see gateway/settings.py.
@@ -122,6 +131,7 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
     last = read_ports(folder)
     address = address_of("GATEWAY", os.environ, last, DEFAULT_GATEWAY_PORT, audience.note)
     billing = address_of("COST_API", os.environ, last, DEFAULT_BILLING_PORT, audience.note)
+    console = address_of("WATCH", os.environ, last, DEFAULT_CONSOLE_PORT, audience.note)
     async with contextlib.AsyncExitStack() as stack, _telling_of_failure(audience):
 
         async def watched(child: Child, stops_within_s: float) -> Child:
@@ -140,13 +150,15 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
             started_at=datetime.now(UTC),
             gateway_url=address.url,
             billing_url=billing.url,
+            console_url=console.url,
             sandbox=sandbox,
         )
         write_running(folder, running)
         write_ports(folder, running.ports)
         audience.ready(running, time.monotonic() - started)
-        environment = child_environment(os.environ, _background_environment(sandbox, billing, os.environ))
-        jobs = (EVALUATION, DRIFT, cost_job(SandboxSettings.read().cost_every_s), BILLING)
+        listening = {"COST_API": billing, "WATCH": console}
+        environment = child_environment(os.environ, _background_environment(sandbox, listening, os.environ))
+        jobs = (CONSOLE, EVALUATION, DRIFT, cost_job(SandboxSettings.read().cost_every_s), BILLING)
         await stack.enter_async_context(Background(folder, environment, audience, children, jobs))
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()
@@ -251,14 +263,18 @@ async def _start_gateway(folder: Path, sandbox: Sandbox, address: Address) -> Ch
     )
 
 
-def _background_environment(sandbox: Sandbox, billing: Address, environ: Mapping[str, str]) -> dict[str, str]:
+def _background_environment(
+    sandbox: Sandbox, listening: Mapping[str, Address], environ: Mapping[str, str]
+) -> dict[str, str]:
     return {
         **sandbox.environment,
         "AWS_EMF_AGENT_ENDPOINT": sandbox.emf_address,
         "LLM_PLATFORM_CATALOGUE": environ.get("LLM_PLATFORM_CATALOGUE") or str(sandbox.catalogue),
         **{name: environ.get(name) or value for name, value in sandbox.settings.items()},
-        "COST_API_HOST": billing.host,
-        "COST_API_PORT": str(billing.port),
+        **{f"{name}_HOST": address.host for name, address in listening.items()},
+        **{f"{name}_PORT": str(address.port) for name, address in listening.items()},
+        # Who links to the console must know where it is, its port being chosen here.
+        "WATCH_PUBLIC_URL": environ.get("WATCH_PUBLIC_URL") or listening["WATCH"].url,
     }
 
 

@@ -20,6 +20,7 @@ RUNNING = Running(
     started_at=datetime(2026, 1, 1, tzinfo=UTC),
     gateway_url="http://127.0.0.1:4711",
     billing_url="http://127.0.0.1:4716",
+    console_url="http://127.0.0.1:4717",
     sandbox=Sandbox(
         environment={
             "AWS_ENDPOINT_URL": "http://127.0.0.1:4712",
@@ -146,8 +147,9 @@ def test_every_port_of_a_running_platform_is_known_by_its_variable() -> None:
         "SANDBOX_EMF_PORT": 4713,
         "SANDBOX_OTLP_PORT": 4714,
         "SANDBOX_RUNTIME_PORT": 4715,
+        "WATCH_PORT": 4717,
     }
-    assert set(RUNNING.ports) - {"COST_API_PORT", "GATEWAY_PORT"} == {
+    assert set(RUNNING.ports) - {"COST_API_PORT", "GATEWAY_PORT", "WATCH_PORT"} == {
         f"SANDBOX_{name.upper()}" for name in SandboxSettings.model_fields if name.endswith("_port")
     }
 
