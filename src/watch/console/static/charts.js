@@ -4,8 +4,9 @@
 
   const SYNC = "page";
   const COLOURS = 6;
-  const HEIGHT = 180;
+  const HEIGHT = 190;
   const drawn = [];
+  let pointed = null; // where the crosshair is, of any chart: they share their times
 
   const cssValue = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -106,11 +107,10 @@
     return data.series.map((one) => {
       // A week before has the colour of what it is compared with, and is dashed.
       if (!one.week_before) colour += 1;
-      const stroke = () => cssValue(`--series-${((Math.max(colour, 1) - 1) % COLOURS) + 1}`);
       const at = ((Math.max(colour, 1) - 1) % COLOURS) + 1;
       return {
         label: one.label,
-        stroke: () => cssValue(`--series-${at}`) || stroke(),
+        stroke: () => cssValue(`--series-${at}`),
         width: one.week_before ? 1 : 1.75,
         dash: one.week_before ? [5, 4] : undefined,
         spanGaps: false,
@@ -135,13 +135,16 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
       scales: { x: { time: true }, y: { range: scaleOf(data) } },
       cursor: { sync: { key: SYNC, setSeries: false }, y: false, drag: { x: false, y: false }, points: { size: 6 } },
-      legend: { live: true },
+      legend: { live: true, markers: { dash: (_, at) => (data.series[at - 1]?.week_before ? "dashed" : "solid"), width: 2 } },
       series: [{ label: "UTC", value: (_, seconds) => (seconds === null ? "–" : utc(seconds, true)) }, ...seriesOf(data)],
       axes: [
-        { ...axis, values: axisTimes, space: 64, size: 34 },
+        { ...axis, values: axisTimes, space: 64, size: 46 },
         { ...axis, values: (_, splits) => splits.map((value) => shown(value, data.kind)), size: 62 },
       ],
-      hooks: { draw: [levels(data)] },
+      hooks: {
+        draw: [levels(data)],
+        setCursor: [(plot) => { if (plot.cursor.idx !== undefined) pointed = plot.cursor.idx; }],
+      },
     };
   }
 
@@ -172,9 +175,10 @@
     if (step === undefined || event.target !== plotBox) return;
     event.preventDefault();
     const last = data.times.length - 1;
-    const from = plot.cursor.idx ?? (step < 0 ? last + 1 : -1);
+    const from = pointed ?? (step < 0 ? last + 1 : -1);
     const at = Math.min(last, Math.max(0, from + step));
-    plot.setCursor({ left: plot.valToPos(data.times[at], "x"), top: 0 }, true);
+    pointed = at;
+    for (const each of drawn) each.setCursor({ left: each.valToPos(data.times[at], "x"), top: 0 });
     const said = data.series.map((one) => `${one.label} ${one.values[at] === null ? "unknown" : shown(one.values[at], data.kind)}`);
     const reading = plotBox.closest(".chart").querySelector("[data-reading]");
     if (reading) reading.textContent = `${utc(data.times[at], true)}: ${said.join(", ")}`;
