@@ -32,7 +32,7 @@ VALUES_PER_DATUM = 150
 DATA_PER_CALL = 500
 MAX_PENDING_VALUES = 50_000
 CONCURRENCY_EVERY_S = 10.0
-LAST_PUBLISH_WITHIN_S = 1.0
+LAST_PUBLISH_WITHIN_S = 3.0
 _COUNTING = "count-tokens"
 
 Dimensions = tuple[tuple[str, str], ...]
@@ -118,7 +118,7 @@ class NativeMetrics:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Publish what is left, within two intervals, and end."""
+        """Publish what is left, within seconds, and end."""
         self._ending.set()
         try:
             async with asyncio.timeout(max(LAST_PUBLISH_WITHIN_S, 2 * self.interval_s)):
@@ -157,6 +157,7 @@ class NativeMetrics:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), self.interval_s)
             await self.publish()
+        await self.publish()  # what came while the one before was under way
 
     def _load(self, endpoint: str) -> Load:
         return self._loads.setdefault(endpoint, Load(time.monotonic()))

@@ -99,7 +99,7 @@ async def test_streams_machines_and_gpus_are_published_each_under_its_dimensions
         def ask() -> None:
             for _ in range(2):
                 answer = client.invoke_endpoint_with_response_stream(EndpointName=ENDPOINT, Body=STREAM)
-                with contextlib.suppress(EventStreamError):
+                with contextlib.closing(answer["Body"]), contextlib.suppress(EventStreamError):
                     list(answer["Body"])
 
         await asyncio.to_thread(ask)
@@ -153,16 +153,16 @@ async def test_streams_machines_and_gpus_are_published_each_under_its_dimensions
 
 
 async def test_a_script_moves_single_figures_and_is_told_what_makes_no_sense() -> None:
-    async with serve_runtime(endpoints={ENDPOINT: Hardware(gpu_count=4, instances=2)}) as runtime:
-        async with aiohttp.ClientSession(runtime.url) as session:
-            door = f"/_sandbox/hardware/{ENDPOINT}"
-            async with session.put(door, json={"gpu_utilization": 392.0, "disk_utilization": 99}) as put:
-                assert put.status == 204
-            async with session.put(door, json={"gpu_utilization": 401}) as put:
-                assert put.status == 400
-                assert "gpu_utilization is at most 400" in await put.text()
-            async with session.put(door, json={"disk_utilization": None}) as put:
-                assert put.status == 204
+    endpoints = {ENDPOINT: Hardware(gpu_count=4, instances=2)}
+    async with serve_runtime(endpoints=endpoints) as runtime, aiohttp.ClientSession(runtime.url) as session:
+        door = f"/_sandbox/hardware/{ENDPOINT}"
+        async with session.put(door, json={"gpu_utilization": 392.0, "disk_utilization": 99}) as put:
+            assert put.status == 204
+        async with session.put(door, json={"gpu_utilization": 401}) as put:
+            assert put.status == 400
+            assert "gpu_utilization is at most 400" in await put.text()
+        async with session.put(door, json={"disk_utilization": None}) as put:
+            assert put.status == 204
     assert runtime.hardware == {ENDPOINT: Hardware(gpu_count=4, instances=2, gpu_utilization=392.0)}
 
 
