@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import aioboto3
 
-from llmplatform.aws.tables import BUCKETS, LOG_GROUPS, STREAMS, TABLES, Bucket, LogGroup, Stream, Table
+from llmplatform.aws.tables import (
+    BUCKETS,
+    LOG_GROUPS,
+    STREAMS,
+    TABLES,
+    TOPICS,
+    Bucket,
+    LogGroup,
+    Stream,
+    Table,
+    Topic,
+)
 from sandbox.emulator import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
@@ -19,10 +30,11 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_kinesis import KinesisClient
     from types_aiobotocore_logs import CloudWatchLogsClient
     from types_aiobotocore_s3 import S3Client
+    from types_aiobotocore_sns import SNSClient
 
 
 async def provision(session: aioboto3.Session, *, endpoint_url: str | None = None) -> None:
-    """Create every table, stream, log group and bucket; returns when all can be used.
+    """Create every table, stream, log group, bucket and topic; returns when all can be used.
 
     `endpoint_url` for an emulator that the environment does not name.
     """
@@ -31,6 +43,7 @@ async def provision(session: aioboto3.Session, *, endpoint_url: str | None = Non
         session.client("kinesis", endpoint_url=endpoint_url) as kinesis,
         session.client("logs", endpoint_url=endpoint_url) as logs,
         session.client("s3", endpoint_url=endpoint_url) as s3,
+        session.client("sns", endpoint_url=endpoint_url) as sns,
         asyncio.TaskGroup() as tasks,
     ):
         for table in TABLES:
@@ -41,6 +54,8 @@ async def provision(session: aioboto3.Session, *, endpoint_url: str | None = Non
             tasks.create_task(create_log_group(logs, group))
         for bucket in BUCKETS:
             tasks.create_task(create_bucket(s3, bucket))
+        for topic in TOPICS:
+            tasks.create_task(create_topic(sns, topic))
 
 
 async def create_table(dynamodb: "DynamoDBClient", table: Table) -> None:
@@ -117,6 +132,11 @@ async def create_bucket(s3: "S3Client", bucket: Bucket) -> None:
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         await s3.create_bucket(Bucket=name)
     await s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+async def create_topic(sns: "SNSClient", topic: Topic) -> None:
+    """Create a topic; one that is there already stays as it is, with its subscriptions."""
+    await sns.create_topic(Name=topic.name)
 
 
 def _key_schema(partition_key: str, sort_key: str) -> "list[KeySchemaElementTypeDef]":

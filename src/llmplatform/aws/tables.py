@@ -1,4 +1,4 @@
-"""What stands in the account: tables, streams, log groups, buckets, by name and key.
+"""What stands in the account: tables, streams, log groups, buckets, topics, by name and key.
 
 The one place for them. The processes take names and keys from here, the sandbox provisions from
 here, infrastructure as code will deploy from here. No client lives here, and nothing is created:
@@ -80,6 +80,13 @@ class Bucket:
     def name(self, account_id: str, region: str) -> str:
         """Name of the bucket in one account and region: bucket names are shared by all of AWS."""
         return f"{self.base_name}-{account_id}-{region}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """An SNS topic that alarms are sent to; who receives them is a matter of its subscriptions."""
+
+    name: str
 
 
 # Rows of one tenant and hour spread over this many partitions, by a hash of the request id. Published:
@@ -179,7 +186,12 @@ CONTENT_LOGS: Final = LogGroup(name="/llm-platform/content", retention_days=7)
 
 EVAL_HISTORY: Final = Bucket(base_name="llm-platform-eval-history")
 
+# What wakes somebody, and what is read on the next day.
+CRITICAL_ALARMS: Final = Topic("llm-platform-critical")
+WARNING_ALARMS: Final = Topic("llm-platform-warning")
+
 TABLES: Final = (REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, EVAL_SPEND, TENANT_COST)
 STREAMS: Final = (EVAL_STREAM,)
 LOG_GROUPS: Final = (GATEWAY_LOGS, CONTENT_LOGS)
 BUCKETS: Final = (EVAL_HISTORY,)
+TOPICS: Final = (CRITICAL_ALARMS, WARNING_ALARMS)
