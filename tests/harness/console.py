@@ -1,8 +1,8 @@
 """The console in a test's own process, before tenants and roles of the test's: no sockets, no AWS."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields
 from datetime import timedelta
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ OPERATOR_KEY = apikeys.mint_role_key("operator", bytes(range(32)))
 BILLING_KEY = apikeys.mint_role_key("billing", bytes(range(1, 33)))
 ACME_KEY = apikeys.mint(make_policy("acme").tenant_id, bytes(range(2, 34)))
 ZETA_KEY = apikeys.mint(make_policy("zeta").tenant_id, bytes(range(3, 35)))
+_CATALOGUE = load_catalogue()
+_PRICES = load_prices()
 HOST = "127.0.0.1:8100"
 
 
@@ -47,6 +49,17 @@ class SsmOfRoles:
 
     async def __aexit__(self, *_: object) -> None:
         """Closed."""
+
+
+class _NotGiven:
+    """A part that a test did not expect to be used."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        """Fail, and say how not to."""
+        raise AssertionError(f"console(parts={{{self._name!r}: ...}}): the page uses {attribute} of it")
 
 
 @dataclass
@@ -90,9 +103,12 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    *, more_pages: tuple[Callable[[ConsoleParts], APIRouter], ...] = (), parts: Any = None, **settings: Any
+    *, pages: Sequence[Callable[[ConsoleParts], APIRouter]] = PAGES, parts: Any = None, **settings: Any
 ) -> AsyncIterator[Console]:
-    """A console with `settings`, whose parts are changed by `parts`, a mapping."""
+    """A console of `pages` with `settings`.
+
+    `parts`, a mapping, sets fields of ConsoleParts; a reader that is not set fails who reads with it.
+    """
     clock = FakeClock()
     policies = InMemoryPolicySource(clock)
     ssm = SsmOfRoles()
@@ -101,17 +117,21 @@ async def console(
     roles: dict[Role, str] = {"operator": OPERATOR_KEY, "billing": BILLING_KEY}
     ssm.access = Access.model_validate({role: (apikeys.record_of(key, now),) for role, key in roles.items()})
     async with AccessSource(lambda: client, clock) as access:
-        made = ConsoleParts(
-            clock=clock,
-            policies=policies,
-            access=access,
-            catalogue=load_catalogue(),
-            prices=load_prices(),
-            seal=SessionSeal(b"k" * 32),
-            settings=WatchSettings(**settings),
-        )
-        made = replace(made, **(parts or {}))
-        app = create_app(made, (*more_pages, *PAGES))
+        known: dict[str, Any] = {
+            "clock": clock,
+            "policies": policies,
+            "access": access,
+            "catalogue": _CATALOGUE,
+            "prices": _PRICES,
+            "seal": SessionSeal(b"k" * 32),
+            "settings": WatchSettings(**settings),
+            **(parts or {}),
+        }
+        for field in fields(ConsoleParts):
+            if field.default is MISSING:
+                known.setdefault(field.name, _NotGiven(field.name))
+        made = ConsoleParts(**known)
+        app = create_app(made, pages)
         whole = Console(clock, policies, ssm, access, made, app)
         whole.put_tenant("acme", ACME_KEY, display_name="Acme & Sons")
         whole.put_tenant("zeta", ZETA_KEY)

@@ -7,6 +7,7 @@ and `iso`. Macros are in `templates/macros/`.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -36,18 +37,22 @@ def page(
     shown_places = getattr(request.scope.get("app"), "state", None)
     paths: frozenset[str] = getattr(shown_places, "paths", frozenset())
     places = [place for place in PLACES if place.path in paths] if viewer is not None else []
-    text = _environment.get_template(template).render(
-        {
-            "range": None,
-            "reloads_s": None,
-            **context,
-            "request": request,
-            "request_id": observed.request_id,
-            "viewer": viewer,
-            "title": title,
-            "places": [(place, is_at(place, request.url.path)) for place in places],
-            "can_search": any(place.path == "/requests" for place in places),
-        }
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            {
+                "range": None,
+                "reloads_s": None,
+                **context,
+                "request": request,
+                "request_id": observed.request_id,
+                "viewer": viewer,
+                "title": title,
+                "places": [(place, is_at(place, request.url.path)) for place in places],
+                "can_search": any(place.path == "/requests" for place in places),
+            }
+        )
     )
     return HTMLResponse(text)
 
@@ -94,8 +99,10 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _made_environment() -> Environment:
-    environment = Environment(
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The templates, compiled once."""
+    made = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -103,7 +110,7 @@ def _made_environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals.update(
+    made.globals.update(
         asset=asset_url,
         here=_here,
         to=_to,
@@ -111,9 +118,6 @@ def _made_environment() -> Environment:
         unknown_sign=UNKNOWN,
         most_rows_shown=MOST_ROWS_SHOWN,
     )
-    environment.filters.update(shown=shown, iso=_iso, segment=lambda text: quote(str(text), safe=""))
-    environment.tests.update(unknown=is_unknown)
-    return environment
-
-
-_environment: Final = _made_environment()
+    made.filters.update(shown=shown, iso=_iso, segment=lambda text: quote(str(text), safe=""))
+    made.tests.update(unknown=is_unknown)
+    return made
