@@ -47,14 +47,16 @@ class Decision:
 def decide(rule: Rule, points: Sequence[Point], *, state: State, now: datetime) -> Decision:
     """Decide on `points`, the oldest first, one for each period of the evaluation range.
 
-    A state that is to stay comes back as the state that it is.
+    A state that is to stay comes back as it is, without words.
     """
     there = [point for point in points if point.value is not None][-rule.n :]
-    if rule.enough_samples and sum(point.samples or 0 for point in there) < rule.enough_samples:
+    if there and sum(point.samples or 0 for point in there) < rule.enough_samples:
         return Decision(state, "", "")
     breaching = [point for point in there if breaches(rule, point)]
     filled = rule.n - len(there)
     decided = _decided(rule, points, there, breaching, filled) or state
+    if decided == state:
+        return Decision(state, "", "")
     evidence = Evidence(
         rule=rule,
         received=[(point.at, point.value or 0.0) for point in there],

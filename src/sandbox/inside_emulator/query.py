@@ -8,6 +8,7 @@ model has.
 
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import import_module
@@ -17,6 +18,7 @@ from xml.sax.saxutils import escape
 Answer = tuple[int, dict[str, str], bytes]
 Handler = Callable[..., Answer]
 OK_STATUS = 200
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NAMESPACE = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 
 
@@ -128,7 +130,7 @@ def _written(shape: Any, value: Any) -> str:
         case "double" | "float":
             return repr(float(value))
         case _:
-            return escape(str(value))
+            return escape(NOT_XML.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 def _instant(value: Any) -> str:

@@ -7,7 +7,7 @@ import aioboto3
 import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 
-from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
+from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url, read_instant
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.errors import ConfigFault
 
@@ -130,3 +130,16 @@ async def test_a_provider_that_raises_is_counted_and_does_not_end_the_refreshing
         failing = source.current()
         await until(lambda: source.current() != failing)
         assert source.failed_refreshes == 3
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-11-29T12:00:05Z", "2026-11-29T12:00:05.000+00:00", "Sun, 29 Nov 2026 12:00:05 GMT", 1795953605],
+)
+def test_times_are_read_however_a_service_writes_them(written: str | float) -> None:
+    assert read_instant(written) == datetime(2026, 11, 29, 12, 0, 5, tzinfo=UTC)
+
+
+def test_what_is_no_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        read_instant("never")
