@@ -16,12 +16,21 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: up
-up: env ## Start the sandbox, the gateway and evaluation, print how to talk to them, stop on Ctrl-C
+up: env ## Start the sandbox and the whole platform, print how to talk to it, stop on Ctrl-C
 	@$(BIN)/llm-platform up
 
 .PHONY: test
 test: env-dev ## Set everything up and pass the tests
 	@$(BIN)/pytest -q
+
+.PHONY: test-browser
+test-browser: env-dev ## The console in a real Chromium (Debian's, which is installed where there is none)
+	@scripts/install-chromium
+	@$(BIN)/pytest -q tests/browser
+
+.PHONY: drill
+drill: env ## Break one thing after another, and print when each alarm rang and what the console showed
+	@$(BIN)/python -m operator_cli.drill
 
 .PHONY: bench
 bench: env-dev $(VENV)/.litellm ## Measure the gateway beside LiteLLM and a bare pass-through; QUICK=1 is rough

@@ -18,6 +18,7 @@ from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.parts import ConsoleParts
 from watch.console.sessions import SessionSeal
+from watch.reading.alarms import AlarmReader
 from watch.settings import EnvironmentSettings, WatchSettings
 
 _KEYS_WITHIN_S = 3.0
@@ -36,6 +37,8 @@ async def console(settings: WatchSettings, environment: EnvironmentSettings) -> 
         access = await stack.enter_async_context(
             AccessSource(lambda: session.client("ssm"), clock, refresh_s=settings.policy_refresh_s)
         )
+        cloudwatch = await stack.enter_async_context(session.client("cloudwatch"))
+        sns = await stack.enter_async_context(session.client("sns"))
         alb_keys = None
         if settings.keys_url is not None:
             http = await stack.enter_async_context(
@@ -51,6 +54,7 @@ async def console(settings: WatchSettings, environment: EnvironmentSettings) -> 
                 prices=load_prices(environment.llm_platform_prices),
                 seal=SessionSeal(_session_key(settings)),
                 settings=settings,
+                alarms=AlarmReader(cloudwatch, sns, clock),
                 oidc=_oidc_rules(settings),
                 alb_keys=alb_keys,
             )

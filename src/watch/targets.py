@@ -24,7 +24,7 @@ class Platform:
 
     scope: Scope = field(default="platform", init=False)
     name: str = field(default="platform", init=False)
-    view: str = field(default="/", init=False)
+    view: str = field(default="/platform", init=False)
 
     @property
     def variables(self) -> Mapping[str, str]:

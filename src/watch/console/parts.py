@@ -10,6 +10,7 @@ from llmplatform.prices import PriceTable
 from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.sessions import SessionSeal
+from watch.reading.alarms import AlarmReader
 from watch.settings import WatchSettings
 
 
@@ -24,6 +25,7 @@ class ConsoleParts:
     prices: PriceTable
     seal: SessionSeal
     settings: WatchSettings
+    alarms: AlarmReader
     oidc: OidcRules | None = None
     """What is asked of a load balancer's header; None where none is believed."""
     alb_keys: AlbKeys | None = None

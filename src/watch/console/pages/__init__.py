@@ -27,7 +27,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from watch.console.pages import start
+from watch.console.pages import alarms, start
 from watch.console.parts import ConsoleParts
 
-PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (start.routes,)
+PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (start.routes, alarms.routes)

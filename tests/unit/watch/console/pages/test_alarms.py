@@ -1,0 +1,174 @@
+"""The alarms' pages: what rings, what happened, who was told; and the runbooks."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.alarm_pages import SINCE, AlarmPages
+from harness.console import ACME_KEY, OPERATOR_KEY, console
+from llmplatform.testing import FakeClock
+from watch.console.pages.alarms import about_of
+from watch.console.runbooks import runbook
+from watch.reading.alarms import masked
+
+TOPIC = "arn:aws:sns:us-east-1:000000000000:llm-platform-critical"
+ACME = "llm-platform/tenant/acme/availability-burn-fast"
+ZETA = "llm-platform/tenant/zeta/availability-burn-fast"
+GPU = "llm-platform/endpoint/llama/AllTraffic/gpu-failing"
+
+
+def some_alarms() -> AlarmPages:
+    pages = AlarmPages()
+    for name in (ACME, ZETA):
+        pages.put(name, "ALARM", AlarmRule="…", AlarmActions=[TOPIC], AlarmDescription="Tenants fail.")
+    pages.put(GPU, "OK", AlarmRule="…", AlarmActions=[TOPIC])
+    pages.put("llm-platform/endpoint/llama/AllTraffic/gpu-pressure", "ALARM")
+    pages.history = [
+        {
+            "AlarmName": name,
+            "Timestamp": SINCE,
+            "HistoryItemType": kind,
+            "HistorySummary": "",
+            "HistoryData": json.dumps(data),
+        }
+        for name in (ACME, ZETA)
+        for kind, data in (
+            ("StateUpdate", {"newState": {"stateValue": "ALARM", "stateReason": f"<b>{name}</b>"}}),
+            ("Action", {"actionState": "Succeeded", "notificationResource": TOPIC}),
+        )
+    ]
+    pages.subscriptions = [
+        {
+            "TopicArn": TOPIC,
+            "Protocol": "https",
+            "Endpoint": "https://events.pagerduty.com/integration/SECRET/enqueue",
+            "SubscriptionArn": f"{TOPIC}:1",
+        }
+    ]
+    return pages
+
+
+async def get(path: str, pages: AlarmPages, key: str = OPERATOR_KEY) -> httpx.Response:
+    async with console(parts={"alarms": pages.reader(FakeClock())}) as made, made.browser(key=key) as browser:
+        return await browser.get(path)
+
+
+async def test_what_rings_comes_first_and_parts_are_shown_on_demand() -> None:
+    answer = await get("/alarms", some_alarms())
+    assert answer.status_code == 200
+    assert "tenant/acme" in answer.text
+    assert "gpu-pressure" not in answer.text
+    assert "gpu-pressure" in (await get("/alarms?parts=yes&name=gpu", some_alarms())).text
+
+
+async def test_reasons_are_text_and_receivers_keep_their_secrets() -> None:
+    page = (await get("/alarms", some_alarms())).text
+    assert "&lt;b&gt;llm-platform/tenant/acme" in page
+    assert "https://events.pagerduty.com/…" in page
+    assert "SECRET" not in page
+
+
+async def test_a_tenant_sees_its_own_alarms_alone() -> None:
+    page = (await get("/alarms", some_alarms(), ACME_KEY)).text
+    assert "tenant/acme" in page
+    for hidden in ("zeta", "llama", "pagerduty"):
+        assert hidden not in page
+    assert (await get(f"/alarms/{ZETA}", some_alarms(), ACME_KEY)).status_code == 404
+    assert (await get(f"/alarms/{GPU}", some_alarms(), ACME_KEY)).status_code == 404
+    assert (await get(f"/alarms/{ACME}", some_alarms(), ACME_KEY)).status_code == 200
+
+
+async def test_an_alarms_page_leads_to_the_moment_and_to_the_runbook() -> None:
+    page = (await get(f"/alarms/{ACME}", some_alarms())).text
+    assert "/tenants/acme?from=2026-01-31T23:10Z&amp;to=2026-01-31T23:59Z" in page
+    assert "/runbooks/availability-burn?about=llm-platform%2Ftenant%2Facme" in page
+    assert "Tenants fail." in page
+    assert "Succeeded" in page
+
+
+async def test_an_alarm_that_is_not_there_is_not_found() -> None:
+    assert (await get("/alarms/llm-platform/tenant/acme/none", some_alarms())).status_code == 404
+
+
+async def test_without_cloudwatch_nothing_says_that_all_is_well() -> None:
+    pages = some_alarms()
+    pages.broken = True
+    answer = await get("/alarms", pages)
+    assert answer.status_code == 503
+    assert "the alarms cannot be read now" in answer.text
+
+
+async def test_history_comes_as_a_file() -> None:
+    answer = await get("/alarms?format=csv&table=history", some_alarms())
+    lines = answer.text.splitlines()
+    assert lines[0] == "at,what,alarm,told,reason"
+    assert len(lines) == 5
+
+
+async def test_everybody_who_looks_at_once_costs_one_call() -> None:
+    pages = some_alarms()
+    reader = pages.reader(FakeClock())
+    for _ in range(3):
+        await reader.ringing()
+    assert pages.calls == 1
+
+
+async def test_a_reader_asks_again_after_a_failure() -> None:
+    pages = some_alarms()
+    pages.broken = True
+    async with (
+        console(parts={"alarms": pages.reader(FakeClock())}) as made,
+        made.browser(key=OPERATOR_KEY) as browser,
+    ):
+        assert (await browser.get("/alarms")).status_code == 503
+        pages.broken = False
+        assert (await browser.get("/alarms")).status_code == 200
+
+
+async def test_a_runbook_is_shown_for_what_the_alarm_is_about() -> None:
+    answer = await get(f"/runbooks/availability-burn?about={ACME}", some_alarms())
+    assert answer.status_code == 200
+    assert "<h1>" in answer.text
+    assert "{tenant}" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["none", "..%2F..%2FREADME", "README.md", "%00"])
+async def test_no_other_file_is_shown_as_a_runbook(name: str) -> None:
+    assert (await get(f"/runbooks/{name}", some_alarms())).status_code == 404
+
+
+def test_the_index_of_the_runbooks_is_there() -> None:
+    assert "Runbooks" in str(runbook(None, {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "about"),
+    [
+        ("tenant/acme/ttft-p99", {"tenant": "acme"}),
+        ("endpoint/llama/AllTraffic/disk", {"endpoint": "llama"}),
+        ("model/vendor/m:1/circuit-open", {"model": "vendor/m:1"}),
+        (
+            "scores/acme/v/m/relevance/score-fallen",
+            {"tenant": "acme", "model": "v/m", "dimension": "relevance"},
+        ),
+        ("platform/cost-late", {}),
+        ("", {}),
+    ],
+)
+def test_a_name_tells_what_placeholders_stand_for(name: str, about: dict[str, Any]) -> None:
+    assert about_of(f"llm-platform/{name}") == about
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint", "shown"),
+    [
+        ("https", "https://user:key@events.pagerduty.com/integration/KEY", "https://events.pagerduty.com/…"),
+        ("email", "on.call@example.com", "…@example.com"),
+        ("sms", "+4912345", "…"),
+        ("sqs", "arn:aws:sqs:us-east-1:1:q", "arn:aws:sqs:us-east-1:1:q"),
+    ],
+)
+def test_where_a_message_goes_is_shown_without_its_secret(protocol: str, endpoint: str, shown: str) -> None:
+    assert masked(protocol, endpoint) == shown
