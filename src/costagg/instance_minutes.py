@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from costagg.hours import HOUR
-from costagg.metric_queries import MINUTE_S, Values
 from costagg.usage import MINUTES, InstanceSource
+from llmplatform.metric_queries import MINUTE_S, Values
 
 MINUTE: Final = timedelta(minutes=1)
 AROUND: Final = HOUR

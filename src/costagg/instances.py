@@ -29,11 +29,11 @@ from costagg.instance_minutes import (
     metered_minutes,
     tells_all,
 )
-from costagg.metric_queries import Series, finest_period_s
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.usage import MINUTES, Endpoints, InstanceMinutes
 from llmplatform.catalogue import Catalogue, Variant
 from llmplatform.clock import Clock
+from llmplatform.metric_queries import Series, finest_period_s
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_sagemaker import SageMakerClient

@@ -13,7 +13,6 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from costagg.hours import HOUR
-from costagg.metric_queries import HOUR_S, MINUTE_S, Answer, Call, Series, Values, calls_for, series_of
 from costagg.metric_usage import (
     BY_CALL,
     Source,
@@ -28,6 +27,7 @@ from llmplatform import ids
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
+from llmplatform.metric_queries import HOUR_S, MINUTE_S, Answer, Call, Series, Values, calls_for, series_of
 from llmplatform.metrics import INPUT_TOKEN_COUNT, OUTPUT_TOKEN_COUNT, REQUEST_COUNT
 from llmplatform.redaction import safe_label
 

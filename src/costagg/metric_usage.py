@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from costagg.metric_queries import Series, Values, series_of
 from costagg.usage import MINUTES, CallKey, Calls, ClientTokens, EndpointUse, HourUsage, Sharer
 from llmplatform.catalogue import Catalogue, ModelEntry
 from llmplatform.costs import INFERENCE_LAYER
 from llmplatform.ids import UNKNOWN
+from llmplatform.metric_queries import Series, Values, series_of
 from llmplatform.metrics import (
     CACHE_READ_TOKEN_COUNT,
     CACHE_WRITE_TOKEN_COUNT,

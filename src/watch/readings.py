@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from llmplatform import metric_queries
 from llmplatform.metrics import METRICS, Metric
 from watch.native import NATIVE_METRICS
 
 STATISTICS: Final = frozenset({"Average", "Sum", "Minimum", "Maximum", "SampleCount"})
 _PERCENTILE: Final = re.compile(r"p(?:\d{1,2}(?:\.\d{1,2})?|100)")
 _KNOWN: Final = {**METRICS, **NATIVE_METRICS}
+
+Series = metric_queries.Series
+"""One series of CloudWatch and one statistic of it: what a call asks for."""
 
 Dimensions = tuple[tuple[str, str], ...]
 """Names and values, in the order of the metric's dimension set."""
@@ -42,16 +46,6 @@ VARIABLES: Final = (
 
 class NoSuchReading(ValueError):
     """The metric, the dimensions or the statistic is not there to be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One series of CloudWatch and one statistic of it: what a call asks for."""
-
-    namespace: str
-    name: str
-    dimensions: Dimensions
-    statistic: str
 
 
 @dataclass(frozen=True, slots=True)

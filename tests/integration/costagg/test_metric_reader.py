@@ -12,12 +12,12 @@ import pytest_asyncio
 from aiohttp import web
 
 from contract.receivers import HttpReceiver
-from costagg.metric_queries import series_of
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.usage import CallKey, Calls, ClientTokens, Sharer
 from llmplatform.catalogue import Catalogue
 from llmplatform.emf import encode_invocation
 from llmplatform.invocation import Outcome
+from llmplatform.metric_queries import series_of
 from llmplatform.metrics import INPUT_TOKEN_COUNT
 from llmplatform.testing import FakeClock, make_model, make_record
 from llmplatform.usage import TokenUsage

@@ -6,11 +6,11 @@ from typing import Final
 import pytest
 
 from corpus.costs import REGION, prices
-from costagg.metric_queries import Series, Values
 from costagg.metric_usage import Source, add_minutes, endpoint_series, source_series, usage_of
 from costagg.sagemaker import instance_lines
 from costagg.usage import ClientTokens, EndpointUse, HourUsage, Sharer
 from llmplatform.catalogue import Catalogue
+from llmplatform.metric_queries import Series, Values
 from llmplatform.testing import make_model
 
 HOUR: Final = datetime(2026, 11, 23, 20, tzinfo=UTC)

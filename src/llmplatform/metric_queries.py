@@ -2,13 +2,14 @@
 
 Each metric that a call names is billed (one cent a thousand), whatever time it spans, and a call without it
 is not: so a series is asked for its whole time at once, and calls hold fewer series where the time is long.
-Who calls is `metric_reader`. Pure. Source: CloudWatch API reference, `GetMetricData`, `MetricDataResult`.
+Who calls are the cost job and the console. Pure. Source: CloudWatch API reference, `GetMetricData`,
+`MetricDataResult`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from llmplatform.metrics import Metric
 
@@ -22,9 +23,11 @@ MAX_DATAPOINTS: Final = 100_800
 HOUR_S: Final = 3_600
 MINUTE_S: Final = 60
 
-Statistic = Literal["Sum", "SampleCount"]
 Values = Mapping[datetime, float]
 """By the start of their period, UTC; a period without datapoint is absent."""
+
+# Of a series so far; the last page that it is on has the last word.
+_STATUSES: Final = frozenset({"absent", "PartialData", "InternalError", "Forbidden"})
 
 # How long datapoints of a period are kept. What is older is there in longer periods only.
 _KEPT: Final = (
@@ -41,7 +44,7 @@ class Series:
     namespace: str
     name: str
     dimensions: tuple[tuple[str, str], ...]
-    statistic: Statistic = "Sum"
+    statistic: str = "Sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +83,25 @@ class Answer:
     def __init__(self, call: Call) -> None:
         self._values: dict[str, dict[datetime, float]] = {}
         self._series = {f"m{at}": series for at, series in enumerate(call.series)}
-        self._status: dict[str, str] = {}
-        self._messages: set[str] = set()
+        self._flaws = {query: {"absent"} for query in self._series}
+        self._of_the_call: set[str] = set()
 
     def add(self, page: "GetMetricDataOutputTypeDef") -> None:
         """Take note of a page, in the order in which they come: a series may go on over several."""
-        self._messages.update(message.get("Code", "?") for message in page.get("Messages", ()))
+        self._of_the_call.update(message.get("Code", "?") for message in page.get("Messages", ()))
         for result in page["MetricDataResults"]:
             query = result["Id"]
-            self._status[query] = result.get("StatusCode", "Complete")
-            self._messages.update(message.get("Code", "?") for message in result.get("Messages", ()))
+            status = result.get("StatusCode", "Complete")
+            messages = {message.get("Code", "?") for message in result.get("Messages", ())}
+            told = self._flaws.get(query, set()) - _STATUSES
+            self._flaws[query] = told | messages | ({status} - {"Complete"})
             pairs = zip(result["Timestamps"], result["Values"], strict=True)
             values = self._values.setdefault(query, {})
             values.update((moment.astimezone(UTC), value) for moment, value in pairs)
+
+    def give_up(self, why: str) -> None:
+        """Take note that there would have been more."""
+        self._of_the_call.add(why)
 
     @property
     def flaws(self) -> tuple[str, ...]:
@@ -101,12 +110,19 @@ class Answer:
         A message says that a part of the call was not done; a status other than `Complete` that values are
         missing, which look like time without any.
         """
-        statuses = {self._status.get(query, "absent") for query in self._series} - {"Complete"}
-        return tuple(sorted(statuses | self._messages))
+        return tuple(sorted(self._of_the_call.union(*self._flaws.values())))
 
     def values(self) -> dict[Series, Values]:
         """By series; one without datapoints has none."""
         return {series: self._values.get(query, {}) for query, series in self._series.items()}
+
+    def flawed(self) -> dict[Series, tuple[str, ...]]:
+        """Those of which not all values are here, with why; what is said of the call is said of all."""
+        flaws = {
+            series: tuple(sorted(self._of_the_call | self._flaws[query]))
+            for query, series in self._series.items()
+        }
+        return {series: why for series, why in flaws.items() if why}
 
 
 def series_of(metric: Metric, dimensions: Mapping[str, str]) -> Series:

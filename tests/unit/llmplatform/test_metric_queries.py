@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costagg.metric_queries import (
+from llmplatform.metric_queries import (
     MAX_DATAPOINTS,
     MAX_QUERIES,
     Answer,

@@ -1,0 +1,1 @@
+"""What the console and the alarms read, each room named for what it talks to."""
