@@ -5,13 +5,17 @@ No wire and no clock: `traces` speaks for it. Bounded: the traces that were touc
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from sandbox.spans import Document, Span, hex_trace_id, segment_document, xray_trace_id
+from sandbox.trace_filter import summary_filter
+
+TimeRange = Literal["TraceId", "Event", "Service"]
+TIME_RANGES: Final[tuple[TimeRange, ...]] = ("TraceId", "Event", "Service")
 
 MAX_TRACES: Final = 50_000
 MAX_SEGMENTS_PER_TRACE: Final = 10_000
@@ -19,11 +23,6 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024
 
 _TRACE_ID: Final = re.compile(r"1-[0-9a-f]{8}-[0-9a-f]{24}")
 _SEGMENT_ID: Final = re.compile(r"[0-9a-f]{16}")
-_FILTER: Final = re.compile(
-    r"""\s*annotation(?:\.(?P<dotted>\w+)|\[(?P<listed>[\w.]+)\])\s*={1,2}\s*
-        (?:"(?P<text>[^"]*)"|(?P<number>-?\d+(?:\.\d+)?)|(?P<truth>true|false))\s*""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
 class BadSegmentError(Exception):
@@ -32,10 +31,6 @@ class BadSegmentError(Exception):
     def __init__(self, message: str, segment_id: str | None) -> None:
         super().__init__(message)
         self.segment_id = segment_id
-
-
-class BadFilterError(Exception):
-    """A filter expression that is not the equality of one annotation, the one kind known here."""
 
 
 @dataclass(slots=True)
@@ -90,19 +85,22 @@ class TraceStore:
         """Find a trace by its id, as hex or as X-Ray writes it."""
         return self._traces.get(hex_trace_id(trace_id))
 
-    def summaries(self, start_s: float, end_s: float, expression: str | None) -> list[dict[str, Any]]:
-        """Summarise the traces that began in a range of epoch seconds, latest first.
+    def summaries(
+        self, start_s: float, end_s: float, expression: str | None, *, by: TimeRange = "TraceId"
+    ) -> list[dict[str, Any]]:
+        """Summarise the traces of a range of epoch seconds, latest first.
 
+        By `TraceId` they began in it; by `Event` or `Service` they ended in it, as far as they have.
         Raises BadFilterError.
         """
-        wanted = annotation_filter(expression) if expression else None
+        wanted = summary_filter(expression) if expression else None
         found = [
-            (trace_id, trace)
+            _summary(trace_id, trace)
             for trace_id, trace in self._traces.items()
-            if start_s <= trace.start_s <= end_s and (wanted is None or wanted(_annotations(trace)))
+            if start_s <= trace.start_s + (0 if by == "TraceId" else trace.duration_s) <= end_s
         ]
-        found.sort(key=lambda pair: pair[1].start_s, reverse=True)
-        return [_summary(trace_id, trace) for trace_id, trace in found]
+        found = [summary for summary in found if wanted is None or wanted(summary)]
+        return sorted(found, key=lambda summary: float(summary["StartTime"]), reverse=True)
 
     def _room_for(self, trace_id: str, segment_id: str) -> StoredTrace | None:
         trace = self._traces.setdefault(trace_id, StoredTrace())
@@ -114,24 +112,6 @@ class TraceStore:
             self.dropped_segments += 1
             return None
         return trace
-
-
-def annotation_filter(expression: str) -> Callable[[dict[str, list[Any]]], bool]:
-    """Read `annotation.name = "value"` or `annotation[name] = 5`; gives a test of a trace's annotations."""
-    match = _FILTER.fullmatch(expression)
-    if match is None:
-        raise BadFilterError("only the equality of one annotation can be filtered for")
-    name = match["dotted"] or match["listed"]
-    value: str | float | bool
-    if match["text"] is not None:
-        value = match["text"]
-    elif match["number"] is not None:
-        value = float(match["number"])
-    else:
-        value = match["truth"].lower() == "true"
-    return lambda annotations: any(
-        one == value and isinstance(one, bool) is isinstance(value, bool) for one in annotations.get(name, ())
-    )
 
 
 def _checked_segment(text: str | bytes) -> Document:
@@ -207,7 +187,9 @@ def _summary(trace_id: str, trace: StoredTrace) -> dict[str, Any]:
             name: [{"AnnotationValue": _annotation_value(value), "ServiceIds": [service]} for value in values]
             for name, values in _annotations(trace).items()
         },
-        "ServiceIds": [service],
+        "ServiceIds": [
+            {"Name": name} for name in dict.fromkeys(one["name"] for one in trace.documents.values())
+        ],
         "EntryPoint": service,
     }
 

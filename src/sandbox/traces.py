@@ -25,7 +25,8 @@ from sandbox.spans import (
     spans_of_protobuf,
     xray_trace_id,
 )
-from sandbox.trace_store import BadFilterError, BadSegmentError, TraceStore
+from sandbox.trace_filter import BadFilterError
+from sandbox.trace_store import TIME_RANGES, BadSegmentError, TraceStore
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +134,11 @@ async def _get_trace_summaries(store: TraceStore, call: Document) -> Document:
     token = call.get("NextToken") or "0"
     if not str(token).isdecimal():
         raise _RefusedError("NextToken is none of ours")
+    by = next((one for one in TIME_RANGES if one == call.get("TimeRangeType", "TraceId")), None)
+    if by is None:
+        raise _RefusedError("TimeRangeType is none of TraceId, Event, Service")
     try:
-        summaries = store.summaries(start_s, end_s, call.get("FilterExpression"))
+        summaries = store.summaries(start_s, end_s, call.get("FilterExpression"), by=by)
     except BadFilterError as error:
         raise _RefusedError(str(error)) from error
     first, after = int(token), int(token) + SUMMARIES_PER_PAGE

@@ -161,8 +161,12 @@ async def test_calls_that_xray_refuses_are_refused_by_the_same_name(traces: Trac
     calls: list[tuple[Any, dict[str, Any]]] = [
         (client.batch_get_traces, {"TraceIds": [segment()["trace_id"] for _ in range(6)]}),
         (client.get_trace_summaries, {"StartTime": now, "EndTime": now - timedelta(hours=1)}),
-        (client.get_trace_summaries, {"StartTime": now, "EndTime": now, "FilterExpression": "fault"}),
+        (
+            client.get_trace_summaries,
+            {"StartTime": now, "EndTime": now, "FilterExpression": 'edge("a", "b")'},
+        ),
     ]
+    calls.append((client.get_trace_summaries, {"StartTime": now, "EndTime": now, "TimeRangeType": "Month"}))
     for call, arguments in calls:
         with pytest.raises(ClientError) as refused:
             await asyncio.to_thread(call, **arguments)

@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from sandbox.spans import Span
-from sandbox.trace_store import BadFilterError, BadSegmentError, TraceStore, annotation_filter
+from sandbox.trace_store import BadSegmentError, TraceStore
 
 
 def segment(trace: int, segment_id: int = 1, **more: Any) -> str:
@@ -83,29 +83,13 @@ def test_a_trace_without_its_root_is_partial() -> None:
     assert store.summaries(0, 10, None)[0]["IsPartial"]
 
 
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        ('annotation.tenant = "acme"', True),
-        ('annotation[tenant] = "acme"', True),
-        ('annotation.tenant = "other"', False),
-        ("annotation.n = 5", True),
-        ("annotation.n = 5.0", True),
-        ('annotation.n = "5"', False),
-        ("annotation.flag = true", True),
-        ("annotation.flag = 1", False),
-        ("annotation.absent = 1", False),
-    ],
-)
-def test_one_annotation_can_be_asked_for(*, expression: str, expected: bool) -> None:
-    annotations: dict[str, list[Any]] = {"tenant": ["acme", "zeta"], "n": [5], "flag": [True]}
-    assert annotation_filter(expression)(annotations) is expected
-
-
-@pytest.mark.parametrize("expression", ['service("gateway")', "annotation.x", 'annotation.a = "b" AND fault'])
-def test_other_filters_are_refused_and_not_ignored(expression: str) -> None:
-    with pytest.raises(BadFilterError):
-        annotation_filter(expression)
+def test_a_range_is_of_beginnings_or_of_ends() -> None:
+    store = TraceStore()
+    store.add_segment(segment(7, end_time=9.0))
+    assert store.summaries(6, 8, None)
+    assert not store.summaries(6, 8, None, by="Event")
+    assert store.summaries(8, 10, None, by="Service")
+    assert not store.summaries(8, 10, None)
 
 
 @pytest.mark.parametrize(
