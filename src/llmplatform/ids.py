@@ -1,9 +1,11 @@
 """Identifiers: what they look like, how they are made from given time and randomness, how they are checked.
 
-A client's words never become a key or a dimension: what fails its check here is `UNKNOWN`.
+A client's words never become a key or a dimension: what fails its check here is `UNKNOWN`. What people paste
+to find a request is read here too, in whichever form they have it.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Final, NewType
 
 TenantId = NewType("TenantId", str)
@@ -14,6 +16,10 @@ UNKNOWN: Final = "_unknown"
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,48}")
 _HEX = "[0-9a-f]"
 _UUID = re.compile(rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
+_DIGITS = re.compile(rf"{_HEX}{{32}}")
+_XRAY = re.compile(rf"1-({_HEX}{{8}})-({_HEX}{{24}})")
+_ANSWER: Final = "chatcmpl-"  # before the request id, in an answer's `id`
+_UUID_VERSION: Final = 14  # index of the version in a dashed UUID
 
 
 def tenant_id(text: str) -> TenantId | None:
@@ -50,6 +56,31 @@ def as_uuid(trace_id: str) -> str:
 def as_xray(trace_id: str) -> str:
     """A 32-digit trace id in X-Ray form, `1-8hex-24hex`."""
     return f"1-{trace_id[:8]}-{trace_id[8:]}"
+
+
+def bare(any_id: str) -> str:
+    """The id without what an answer's own id puts before it, in lower case."""
+    return any_id.strip().lower().removeprefix(_ANSWER)
+
+
+def trace_id_of(text: str) -> str | None:
+    """The 32 hex digits of a trace id in any of its three forms, or None."""
+    lowered = text.strip().lower()
+    xray = _XRAY.fullmatch(lowered)
+    if xray:
+        return xray[1] + xray[2]
+    return lowered if _DIGITS.fullmatch(lowered) else parse_uuid(lowered)
+
+
+def arrival_of(request_id: str) -> datetime | None:
+    """When a request id was made, which it says itself (UUIDv7); None for any other UUID."""
+    digits = parse_uuid(request_id)
+    if digits is None or request_id.strip()[_UUID_VERSION] != "7":
+        return None
+    try:
+        return datetime.fromtimestamp(int(digits[:12], 16) / 1_000, UTC)
+    except (ValueError, OverflowError):  # later than any calendar goes
+        return None
 
 
 def _dashed(digits: str) -> str:

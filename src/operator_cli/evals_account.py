@@ -15,7 +15,9 @@ from evalworker.stores.objects import Objects
 from llmplatform import ids
 from llmplatform.aws.buckets import bucket_name
 from llmplatform.aws.envelope import ContentKeys
+from llmplatform.aws.eval_content import ContentReader, Said
 from llmplatform.aws.eval_reader import EvalReader, JudgedScores
+from llmplatform.aws.ledger_reader import LedgerReader
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_HISTORY
 from llmplatform.clock import Clock, SystemClock
@@ -27,8 +29,6 @@ from llmplatform.ids import TenantId
 from llmplatform.ledger import LedgerRow
 from llmplatform.policy import TenantPolicy
 from llmplatform.tenants import TenantFault, Tenants
-from operator_cli.evals_content import ContentReader, Said
-from operator_cli.trace import row_of_request
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -87,7 +87,7 @@ class Account:
                 *[one.tenant_id for one in await self.tenants.list()],
             )
         async with self._reads:
-            rows = await row_of_request(self.dynamodb, self._listed, request_id)
+            rows = await LedgerReader(self.dynamodb).of_request(request_id, self._listed)
         return rows[0] if rows else None
 
     async def statuses(self, tenant_id: str) -> tuple[SeriesStatus, ...]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from llmplatform.aws.eval_content import Said, Withheld
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalResult
 from llmplatform.usage import TokenUsage
-from operator_cli.evals_content import Said, Withheld
 
 _USAGE: Final = tuple(field.name for field in fields(TokenUsage))
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import Progress, TextColumn
 
+from llmplatform.aws.eval_content import why_withheld
 from llmplatform.ids import TenantId
 from operator_cli.console import ERR, OUT, CommandFailed
 from operator_cli.evals_account import Account, open_account
 from operator_cli.evals_columns import content_of, figures_of, schema
-from operator_cli.evals_content import why_withheld
 from operator_cli.evals_times import When, iso, minute
 
 Format = Literal["csv", "jsonl", "parquet"]

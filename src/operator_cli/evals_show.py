@@ -10,13 +10,12 @@ from llmplatform.ledger import LedgerRow
 from operator_cli.console import CommandFailed, print_table
 from operator_cli.evals_account import Account, open_account
 from operator_cli.evals_show_view import Shown, evaluations, facts_of_shown
-from operator_cli.trace import arrival_of, bare, trace_id_of
 
 
 def run_show(any_id: str, *, region: str, content: bool, as_json: bool) -> None:
     """Print it. Raises CommandFailed that says why there is nothing, as far as the ledger tells."""
-    wanted = bare(any_id)
-    trace_id = trace_id_of(wanted)
+    wanted = ids.bare(any_id)
+    trace_id = ids.trace_id_of(wanted)
     if trace_id is None:
         raise CommandFailed(
             f"{any_id!r} is no id: give what x-trace-id or x-request-id said (a UUID), the answer's own id "
@@ -39,7 +38,7 @@ async def _look(wanted: str, trace_id: str, region: str) -> list[Shown]:
 
 
 async def _of_request(account: Account, request_id: str) -> list[EvalResult]:
-    row = None if arrival_of(request_id) is None else await account.ledger_row(request_id)
+    row = None if ids.arrival_of(request_id) is None else await account.ledger_row(request_id)
     if row is None:
         raise CommandFailed(
             f"no evaluation of {request_id}, and no row of such a request in the ledger; for a trace id "

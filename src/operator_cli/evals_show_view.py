@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from llmplatform.aws.eval_content import NOTHING_STORED, Said, Withheld
 from llmplatform.evaluations import BERTSCORE, DIMENSIONS, EvalContent, EvalResult, epoch_of
 from llmplatform.usage import TokenUsage
 from operator_cli.console import ms
-from operator_cli.evals_content import NOTHING_STORED, Said, Withheld
 from operator_cli.evals_times import iso, second
 from operator_cli.evals_view import facts_of_judge, printable
 

@@ -14,10 +14,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from llmplatform.aws.eval_content import Said, Withheld
 from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.eval_status import SeriesStatus
 from llmplatform.evaluations import BERTSCORE, EvalResult, Judge
-from operator_cli.evals_content import Said, Withheld
 from operator_cli.evals_scores import Line, Mean, Worst, width_of
 from operator_cli.evals_times import iso, minute, second
 

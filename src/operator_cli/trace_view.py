@@ -1,8 +1,7 @@
 """How a request's life looks in a terminal. Pure: rows and spans in, something to print out."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,6 +13,7 @@ from llmplatform.invocation import Attempt, Outcome
 from llmplatform.ledger import LedgerRow
 from llmplatform.sampling import DEFAULT_HEAD_RATE
 from llmplatform.usage import TokenUsage, UsageSource
+from llmplatform.waterfall import Bar, bars_of_row
 from operator_cli.console import count, ms
 
 _WIDTH: Final = 30
@@ -23,61 +23,6 @@ _STYLES: Final = {
     Outcome.BACKEND_FAILED: "red",
     Outcome.REFUSED: "red",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One line of a waterfall: something that lasted. Times in seconds since the epoch."""
-
-    name: str
-    start_s: float
-    end_s: float
-    depth: int = 0
-    failed: bool = False
-
-
-def bars_of_segments(documents: Iterable[dict[str, Any]]) -> tuple[Bar, ...]:
-    """The spans of X-Ray segment documents, parents before children, in order of their start."""
-    segments = {str(document.get("id")): document for document in documents}
-    known = {id_ for document in segments.values() for id_ in _ids(document)}
-    children: dict[str | None, list[dict[str, Any]]] = {}
-    for document in segments.values():
-        parent = document.get("parent_id")  # of another document, maybe of a subsegment in it
-        children.setdefault(parent if parent in known else None, []).append(document)
-    bars: list[Bar] = []
-
-    def add(document: dict[str, Any], depth: int) -> None:
-        start = float(document["start_time"])
-        failed = bool(document.get("fault") or document.get("error"))
-        bars.append(
-            Bar(str(document.get("name")), start, float(document.get("end_time", start)), depth, failed)
-        )
-        nested = [*document.get("subsegments", ()), *children.get(str(document.get("id")), ())]
-        for inner in sorted(nested, key=_start):
-            add(inner, depth + 1)
-
-    for root in sorted(children.get(None, ()), key=_start):
-        add(root, 0)
-    return tuple(bars)
-
-
-def bars_of_row(row: LedgerRow) -> tuple[Bar, ...]:
-    """The waterfall that the ledger alone can tell: the request and its attempts."""
-    zero = row.received_at.timestamp()
-    whole = Bar(
-        "request", zero, zero + row.total_latency_ms / 1_000, 0, row.outcome is Outcome.BACKEND_FAILED
-    )
-    attempts = (
-        Bar(
-            attempt.model_id,
-            zero + attempt.started_ms / 1_000,
-            zero + (attempt.started_ms + attempt.duration_ms) / 1_000,
-            1,
-            attempt.outcome is Outcome.BACKEND_FAILED,
-        )
-        for attempt in row.attempts
-    )
-    return (whole, *attempts)
 
 
 def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar]) -> RenderableType:
@@ -234,13 +179,3 @@ def _attempt(attempt: Attempt) -> Text:
     if attempt.upstream_request_id is not None:
         text.append(f" · backend's id {attempt.upstream_request_id}", style="dim")
     return text
-
-
-def _ids(document: dict[str, Any]) -> Iterator[str]:
-    yield str(document.get("id"))
-    for inner in document.get("subsegments", ()):
-        yield from _ids(inner)
-
-
-def _start(document: dict[str, Any]) -> float:
-    return float(document["start_time"])

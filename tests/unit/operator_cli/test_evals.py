@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from corpus.eval_results import CANARY, JUDGE, TENANT_KEY, make_event, make_result, make_sealed_row
 from evalworker.judging.models import load_judge_models
 from llmplatform.aws.envelope import ContentKeys, ContentTampered, KeyServiceFailed, KeyUnavailable
+from llmplatform.aws.eval_content import NO_PERMISSION, NOTHING_STORED, ContentReader, Withheld
 from llmplatform.aws.eval_reader import JudgedScores
 from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.eval_status import SeriesStatus
@@ -19,7 +20,6 @@ from llmplatform.testing import make_policy
 from operator_cli.__main__ import main
 from operator_cli.doctor_evals import CALIBRATION_WARNING_DAYS, calibration_check, judge_check, workers_check
 from operator_cli.evals_columns import CONTENT, FIGURES, content_of, figures_of
-from operator_cli.evals_content import NO_PERMISSION, NOTHING_STORED, ContentReader, Withheld
 from operator_cli.evals_scores import lines_of, width_of, worst_of
 from operator_cli.evals_show_view import Shown, evaluations, facts_of_shown
 from operator_cli.evals_times import parse_when

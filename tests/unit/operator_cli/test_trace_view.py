@@ -8,8 +8,9 @@ from llmplatform.invocation import Attempt, Outcome
 from llmplatform.ledger import LedgerRow, decode_item, encode_item
 from llmplatform.testing import TRACE, make_record
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
+from llmplatform.waterfall import Bar, bars_of_row, bars_of_segments
 from operator_cli.console import print_table
-from operator_cli.trace_view import Bar, bars_of_row, bars_of_segments, request_life, waterfall
+from operator_cli.trace_view import request_life, waterfall
 
 
 def shown(what: Any) -> str:

@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 import pytest
 
 from llmplatform import ids
-from operator_cli.trace import arrival_of, bare, trace_id_of
 
 DIGITS = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -19,26 +18,26 @@ DIGITS = "4bf92f3577b34da6a3ce929d0e0e4736"
     ],
 )
 def test_a_trace_id_is_read_in_each_of_its_forms(text: str) -> None:
-    assert trace_id_of(text) == DIGITS
+    assert ids.trace_id_of(text) == DIGITS
 
 
 @pytest.mark.parametrize("text", ["", "abc", DIGITS[:-1], f"2-{DIGITS[:8]}-{DIGITS[8:]}", "g" * 32])
 def test_anything_else_is_no_trace_id(text: str) -> None:
-    assert trace_id_of(text) is None
+    assert ids.trace_id_of(text) is None
 
 
 def test_a_request_id_says_when_it_was_made() -> None:
     moment = datetime(2026, 11, 23, 20, 59, 59, 999_000, tzinfo=UTC)
     made = ids.request_id(round(moment.timestamp() * 1_000), bytes(10))
-    assert arrival_of(made) == moment
+    assert ids.arrival_of(made) == moment
 
 
 def test_an_answers_own_id_is_its_request_id() -> None:
     made = ids.request_id(1_700_000_000_000, bytes(10))
-    assert bare(f" chatcmpl-{made}\n") == made
-    assert bare(DIGITS.upper()) == DIGITS
+    assert ids.bare(f" chatcmpl-{made}\n") == made
+    assert ids.bare(DIGITS.upper()) == DIGITS
 
 
 def test_a_trace_id_says_nothing_of_the_kind() -> None:
-    assert arrival_of(ids.as_uuid(ids.uuid4_hex(bytes(16)))) is None
-    assert arrival_of("x") is None
+    assert ids.arrival_of(ids.as_uuid(ids.uuid4_hex(bytes(16)))) is None
+    assert ids.arrival_of("x") is None

@@ -1,13 +1,14 @@
 """What was said, as far as it may be shown: the tenant's present policy and our own permissions decide.
 
-A tenant's own key is used with the operator's permission for it, so KMS decides and its log tells who read.
+A tenant's own key is used with the permission that the reading process has, so KMS decides and its log tells
+who read. Whose content a person may see is asked before.
 """
 
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from llmplatform.aws.envelope import ContentKeys, ContentTampered, KeyServiceFailed, KeyUnavailable
 from llmplatform.errors import TelemetryFault
@@ -18,14 +19,22 @@ from llmplatform.samples import Envelope
 NO_PERMISSION: Final = "under the tenant's key: not readable with your permissions"
 
 
+Kind = Literal["policy", "nothing", "erased", "failed"]
+"""`erased` is a key that is gone or going: what is under it cannot be read again."""
+
+# What KMS says of a key that is deleted, or waits for it: erasure schedules the key's deletion.
+_GONE: Final = frozenset({"KMSInvalidStateException", "NotFoundException"})
+
+
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """Content is not shown, and why."""
 
     reason: str
+    kind: Kind = field(default="failed", compare=False)
 
 
-NOTHING_STORED: Final = Withheld("none is stored")
+NOTHING_STORED: Final = Withheld("none is stored", "nothing")
 Said = EvalContent | Withheld
 
 
@@ -47,7 +56,7 @@ class ContentReader:
         """What was said in a request, or why it is not told."""
         reason = why_withheld(policy)
         if reason is not None:
-            return Withheld(reason)
+            return Withheld(reason, "policy")
         match result.content:
             case None:
                 return NOTHING_STORED
@@ -75,7 +84,8 @@ class ContentReader:
         except KeyUnavailable as fault:
             if fault.reason == "AccessDeniedException":
                 return Withheld(NO_PERMISSION)
-            return Withheld(f"under the tenant's key, which cannot be used: {fault.reason}")
+            kind: Kind = "erased" if fault.reason in _GONE else "failed"
+            return Withheld(f"under the tenant's key, which cannot be used: {fault.reason}", kind)
         except KeyServiceFailed as fault:
             return Withheld(f"under the tenant's key, and KMS does not answer: {fault.reason}")
         except (ContentTampered, TelemetryFault, binascii.Error):
