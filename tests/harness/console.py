@@ -10,6 +10,7 @@ import httpx
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
+from harness.scripted_cloudwatch import ScriptedCloudWatch
 from llmplatform import apikeys
 from llmplatform.access import Access, render_access
 from llmplatform.apikeys import Role
@@ -18,10 +19,15 @@ from llmplatform.aws.parameters import InMemoryPolicySource
 from llmplatform.catalogue import load_catalogue
 from llmplatform.prices import load_prices
 from llmplatform.testing import FakeClock, make_policy
+from watch.alarm_states import AlarmState
 from watch.console.app import create_app
 from watch.console.pages import PAGES
 from watch.console.parts import ConsoleParts
 from watch.console.sessions import SessionSeal
+from watch.limits import Limits
+from watch.reading.aws_calls import count_call
+from watch.reading.metrics import MetricReader
+from watch.reading.standing import StandingReader
 from watch.settings import WatchSettings
 
 OPERATOR_KEY = apikeys.mint_role_key("operator", bytes(range(32)))
@@ -49,6 +55,25 @@ class SsmOfRoles:
 
     async def __aexit__(self, *_: object) -> None:
         """Closed."""
+
+
+class QuietAlarms:
+    """Alarms of which none rings."""
+
+    async def all(self) -> tuple[AlarmState, ...]:
+        """None."""
+        return ()
+
+    ringing = all
+
+
+class NoRows:
+    """Tables without a row."""
+
+    async def batch_get_item(self, **_: Any) -> dict[str, Any]:
+        """None of them."""
+        count_call()
+        return {"Responses": {}}
 
 
 class _NotGiven:
@@ -103,9 +128,13 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    *, pages: Sequence[Callable[[ConsoleParts], APIRouter]] = PAGES, parts: Any = None, **settings: Any
+    *,
+    pages: Sequence[Callable[[ConsoleParts], APIRouter]] = PAGES,
+    parts: Any = None,
+    cloudwatch: ScriptedCloudWatch | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Console]:
-    """A console of `pages` with `settings`.
+    """A console of `pages` with `settings`, before metrics as `cloudwatch` tells them; nothing rings.
 
     `parts`, a mapping, sets fields of ConsoleParts; a reader that is not set fails who reads with it.
     """
@@ -116,7 +145,12 @@ async def console(
     now = clock.now()
     roles: dict[Role, str] = {"operator": OPERATOR_KEY, "billing": BILLING_KEY}
     ssm.access = Access.model_validate({role: (apikeys.record_of(key, now),) for role, key in roles.items()})
-    async with AccessSource(lambda: client, clock) as access:
+    scripted: Any = cloudwatch or ScriptedCloudWatch()
+    rows: Any = NoRows()
+    async with (
+        AccessSource(lambda: client, clock) as access,
+        MetricReader(scripted, clock) as metrics,
+    ):
         known: dict[str, Any] = {
             "clock": clock,
             "policies": policies,
@@ -125,6 +159,10 @@ async def console(
             "prices": _PRICES,
             "seal": SessionSeal(b"k" * 32),
             "settings": WatchSettings(**settings),
+            "metrics": metrics,
+            "standing": StandingReader(rows, clock),
+            "alarms": QuietAlarms(),
+            "limits": Limits(),
             **(parts or {}),
         }
         for field in fields(ConsoleParts):

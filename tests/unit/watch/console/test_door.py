@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import httpx
@@ -34,11 +34,14 @@ TENANTS = """{% extends "layout.html" %}{% from "macros/tables.html" import tabl
 {% block content %}{{ table(tenants) }}{% endblock %}"""
 
 
-@pytest.fixture(autouse=True)
-def _template(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _template() -> Iterator[None]:
     environment = rendering.environment()
-    loader = ChoiceLoader([DictLoader({"tenants.html": TENANTS}), environment.loader])
-    monkeypatch.setattr(environment, "loader", loader)
+    before = environment.loader
+    assert before is not None
+    environment.loader = ChoiceLoader([DictLoader({"tenants.html": TENANTS}), before])
+    yield
+    environment.loader = before
 
 
 def pages(parts: ConsoleParts) -> APIRouter:
