@@ -1,6 +1,7 @@
 """The emulator's Kinesis, DynamoDB and Logs publish what they publish on AWS, and CloudWatch has it."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -131,3 +132,29 @@ async def test_a_log_groups_events_are_metered(emulator: Emulator, make_client: 
     figures = Figures(make_client("cloudwatch", emulator.url), "AWS/Logs")
     assert await asyncio.to_thread(figures.sum, "IncomingLogEvents", LogGroupName=GROUP) == 2
     assert await asyncio.to_thread(figures.sum, "IncomingBytes", LogGroupName=GROUP) == 3 + 6
+
+
+async def test_a_log_line_is_found_by_its_trace_id(emulator: Emulator, make_client: Any) -> None:
+    """By the one form of an Insights filter that CloudWatch and the emulator both understand."""
+    logs = make_client("logs", emulator.url)
+    wanted, other = "42050880-20bf-41a5-ab23-cdea5f9551eb", "00000000-20bf-41a5-ab23-cdea5f9551eb"
+
+    def find() -> list[str]:
+        logs.create_log_group(logGroupName=GROUP)
+        logs.create_log_stream(logGroupName=GROUP, logStreamName="s")
+        now_s = time.time()
+        events = [
+            {"timestamp": int(now_s * 1000), "message": json.dumps({"trace_id": trace_id})}
+            for trace_id in (other, wanted)
+        ]
+        logs.put_log_events(logGroupName=GROUP, logStreamName="s", logEvents=events)
+        query = logs.start_query(
+            logGroupName=GROUP,
+            startTime=int(now_s) - 60,
+            endTime=int(now_s) + 60,
+            queryString=f"fields @timestamp, @message | filter @message like /{wanted}/ | limit 20",
+        )
+        rows = logs.get_query_results(queryId=query["queryId"])["results"]
+        return [cell["value"] for row in rows for cell in row if cell["field"] == "@message"]
+
+    assert await asyncio.to_thread(find) == [json.dumps({"trace_id": wanted})]
