@@ -133,18 +133,20 @@ def runbook_link(console_url: str | None, page: str) -> str:
 
 def _short(rule: MetricRule, target: Target, limits: Limits) -> str:
     reading = rule.reading
-    return f"{reading.statistic} {reading.metric.name} {held_to(rule, target, limits)} {periods_of(rule)}"
+    held = held_to(rule, target, limits)
+    periods = f"{rule.datapoints} of {rule.of} x {span_of(rule.period_s)}"
+    return f"{reading.statistic} {reading.metric.name} {held}, {periods}"
 
 
 def _text(rule: Rule, target: Target, condition: str, *, name: str, console_url: str | None) -> str:
-    """Links always fit: it is the words before them that are cut."""
+    """Links always fit: it is the end of a long condition that is cut."""
     view = alarm_link(console_url, name)
     links = [
         *([f"View: {view}"] if view is not None else []),
         f"Runbook: {runbook_link(console_url, rule.page)}",
     ]
     end = "\n".join(links)
-    words = "\n".join((f"{rule.title}: {subject_of(target)}.", condition, rule.meaning))
+    words = "\n".join((f"{rule.title}: {subject_of(target)}.", rule.meaning, condition))
     room = MAX_DESCRIPTION_CHARS - len(end) - 1
     if len(words) > room:
         words = f"{words[: room - 3]}..."

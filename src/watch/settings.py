@@ -53,6 +53,14 @@ class WatchSettings(BaseSettings):
     oidc_billing_group: str | None = None
     oidc_tenant_group_prefix: str | None = None
     """With `tenant-`, a member of `tenant-acme` sees acme alone."""
+    max_series: int = Field(default=10_000, ge=1)
+    """Series of our metrics above which no alarms are put: 50 tenants with three models each make 8,000."""
+    max_alarms: int = Field(default=8_000, ge=1)
+    """The same of alarms; 50 such tenants have 6,400."""
+    max_bands: int = Field(default=500, ge=0)
+    """CloudWatch's quota of anomaly detection models."""
+    bands: bool = True
+    """Whether scores have alarms on CloudWatch's anomaly band, which are information."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

@@ -1,0 +1,1 @@
+"""What watch asks of AWS: alarms, the world that they are about, and the topics that they are sent to."""
