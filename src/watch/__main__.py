@@ -15,6 +15,7 @@ from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
 from watch.bootstrap import console
 from watch.console.server import serve
+from watch.limits import Limits, read_limits
 from watch.settings import EnvironmentSettings, WatchSettings, read_settings
 
 _FAILED: Final = 1
@@ -30,18 +31,21 @@ def main() -> None:
     status = 0
     try:
         settings, environment = read_settings()
+        limits = read_limits()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, environment, until_stdin_ends=arguments.until_stdin_ends))
+            runner.run(_run(settings, environment, limits, until_stdin_ends=arguments.until_stdin_ends))
     except PlatformFault as fault:
         sys.stderr.write(f"watch: {fault}\n")
         status = _CONFIG_FAULT if isinstance(fault, ConfigFault) else _FAILED
     sys.exit(status)
 
 
-async def _run(settings: WatchSettings, environment: EnvironmentSettings, *, until_stdin_ends: bool) -> None:
+async def _run(
+    settings: WatchSettings, environment: EnvironmentSettings, limits: Limits, *, until_stdin_ends: bool
+) -> None:
     if until_stdin_ends:
         end_with_stdin()
-    async with console(settings, environment) as app:
+    async with console(settings, environment, limits) as app:
         await serve(app, host=settings.host, port=settings.port)
 
 

@@ -18,7 +18,11 @@ from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.parts import ConsoleParts
 from watch.console.sessions import SessionSeal
+from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
+from watch.reading.aws_calls import count_calls_of
+from watch.reading.metrics import MetricReader
+from watch.reading.standing import StandingReader
 from watch.settings import EnvironmentSettings, WatchSettings
 
 _KEYS_WITHIN_S = 3.0
@@ -26,10 +30,13 @@ _KEY_BYTES = 32
 
 
 @asynccontextmanager
-async def console(settings: WatchSettings, environment: EnvironmentSettings) -> AsyncIterator[ASGIApp]:
+async def console(
+    settings: WatchSettings, environment: EnvironmentSettings, limits: Limits
+) -> AsyncIterator[ASGIApp]:
     """The console's application, whose tenants and roles are kept fresh while the block runs."""
     clock = SystemClock()
     session = aws_session(environment.aws_region)
+    count_calls_of(session)
     async with AsyncExitStack() as stack:
         policies = await stack.enter_async_context(
             ParameterPolicySource(lambda: session.client("ssm"), clock, refresh_s=settings.policy_refresh_s)
@@ -39,6 +46,8 @@ async def console(settings: WatchSettings, environment: EnvironmentSettings) -> 
         )
         cloudwatch = await stack.enter_async_context(session.client("cloudwatch"))
         sns = await stack.enter_async_context(session.client("sns"))
+        dynamodb = await stack.enter_async_context(session.client("dynamodb"))
+        metrics = await stack.enter_async_context(MetricReader(cloudwatch, clock))
         alb_keys = None
         if settings.keys_url is not None:
             http = await stack.enter_async_context(
@@ -54,6 +63,9 @@ async def console(settings: WatchSettings, environment: EnvironmentSettings) -> 
                 prices=load_prices(environment.llm_platform_prices),
                 seal=SessionSeal(_session_key(settings)),
                 settings=settings,
+                metrics=metrics,
+                standing=StandingReader(dynamodb, clock),
+                limits=limits,
                 alarms=AlarmReader(cloudwatch, sns, clock),
                 oidc=_oidc_rules(settings),
                 alb_keys=alb_keys,

@@ -64,7 +64,9 @@ class QuietAlarms:
         """None."""
         return ()
 
-    ringing = all
+    async def ringing(self) -> tuple[AlarmState, ...]:
+        """None either."""
+        return ()
 
 
 class NoRows:

@@ -6,7 +6,7 @@ nor headers: a key or a trace id that is sent in the wrong place is not written 
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmplatform import ids
 from llmplatform.clock import Clock
 from watch.console.viewer import Viewer
+from watch.reading.aws_calls import AwsCalls, counted
 
 logger = logging.getLogger("watch.console")
 
@@ -43,6 +44,8 @@ class Observed:
     viewer: Viewer | None = None
     status: int | None = None
     """None where the client did not wait for it."""
+    aws_calls: AwsCalls = field(default_factory=AwsCalls)
+    """Calls of AWS so far; what others had asked for just before is no call."""
 
 
 def observing(app: ASGIApp, clock: Clock, *, secure: bool) -> ASGIApp:
@@ -61,14 +64,17 @@ def observing(app: ASGIApp, clock: Clock, *, secure: bool) -> ASGIApp:
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 observed.status = message["status"]
-                headers = [*message.get("headers", ()), *guards, (b"x-request-id", request_id.encode())]
+                calls = str(observed.aws_calls.count).encode()
+                told = ((b"x-request-id", request_id.encode()), (b"x-aws-calls", calls))
+                headers = [*message.get("headers", ()), *guards, *told]
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(_NOT_STORED)
                 message["headers"] = headers
             await send(message)
 
         try:
-            await app(scope, receive, guarded_send)
+            with counted(observed.aws_calls):
+                await app(scope, receive, guarded_send)
         except Exception:  # answered as a 500 already, where an answer was still possible
             logger.exception("a request failed", extra={"request_id": request_id})
         finally:
@@ -82,6 +88,7 @@ def observing(app: ASGIApp, clock: Clock, *, secure: bool) -> ASGIApp:
                     "viewer": None if viewer is None else viewer.name,
                     "status": observed.status,
                     "duration_ms": round((clock.monotonic_ns() - started_ns) / 1e6, 1),
+                    "aws_calls": observed.aws_calls.count,
                 },
             )
 

@@ -10,7 +10,10 @@ from llmplatform.prices import PriceTable
 from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.sessions import SessionSeal
+from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
+from watch.reading.metrics import MetricReader
+from watch.reading.standing import StandingReader
 from watch.settings import WatchSettings
 
 
@@ -26,6 +29,9 @@ class ConsoleParts:
     seal: SessionSeal
     settings: WatchSettings
     alarms: AlarmReader
+    metrics: MetricReader
+    standing: StandingReader
+    limits: Limits
     oidc: OidcRules | None = None
     """What is asked of a load balancer's header; None where none is believed."""
     alb_keys: AlbKeys | None = None

@@ -25,9 +25,8 @@ _current: Final[ContextVar[AwsCalls | None]] = ContextVar("aws_calls", default=N
 
 
 @contextmanager
-def counted() -> Iterator[AwsCalls]:
+def counted(calls: AwsCalls) -> Iterator[AwsCalls]:
     """Count the calls that begin in this block, those of tasks that are started in it included."""
-    calls = AwsCalls()
     token = _current.set(calls)
     try:
         yield calls

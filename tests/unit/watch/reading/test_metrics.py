@@ -11,7 +11,7 @@ from harness.scripted_cloudwatch import ScriptedCloudWatch
 from llmplatform.metrics import REQUEST_COUNT, TIME_TO_FIRST_TOKEN
 from llmplatform.testing import START, FakeClock
 from watch.metric_queries import Found, Span, Wanted, wanted
-from watch.reading.aws_calls import counted
+from watch.reading.aws_calls import AwsCalls, counted
 from watch.reading.metrics import MetricReader
 from watch.readings import Series, read
 
@@ -192,9 +192,9 @@ async def test_what_is_kept_is_bounded_and_the_oldest_goes() -> None:
 
 async def test_calls_are_counted_for_who_asks_first() -> None:
     async with watching() as made:
-        with counted() as calls:
+        with counted(AwsCalls()) as calls:
             await made.reader.read(wanted([ACME], SPAN))
-        with counted() as cached:
+        with counted(AwsCalls()) as cached:
             await made.reader.read(wanted([ACME], SPAN))
         assert (calls.count, cached.count) == (1, 0)
 
