@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,8 @@ ALARMS_PER_PAGE: Final = 100
 QUERIES_PER_CALL: Final = 500
 DATAPOINTS_PER_CALL: Final = 100_800
 _CALLS_IN_FLIGHT: Final = 8
+# A pause is at least so many times as long as the look before it: thousands of alarms leave room for others.
+_PAUSE_PER_LOOK: Final = 4
 
 _AWAY: Final = (BotoCoreError, ClientError, OSError, TimeoutError)
 
@@ -108,6 +111,8 @@ class AlarmEvaluator:
         self._seen: dict[str, tuple[Rule, datetime]] = {}
         self._composed: dict[str, tuple[str, tuple[State | None, ...]]] = {}
         self.failed_looks = 0
+        self.not_evaluated: frozenset[str] = frozenset()
+        """Names of the alarms that the latest look could not evaluate, and left as INSUFFICIENT_DATA."""
 
     async def look(self, now: datetime) -> Round:
         """Evaluate what is due at `now`. Raises what the SDK raises."""
@@ -118,11 +123,15 @@ class AlarmEvaluator:
         looked = _Looked(now, statuses)
         await self._look_at_metrics(metric_alarms, looked)
         await self._look_at_composites(composite_alarms, looked)
+        not_evaluated = frozenset(looked.not_evaluated)
+        if not_evaluated != self.not_evaluated:
+            logger.info("alarms that cannot be evaluated here", extra={"alarms": len(not_evaluated)})
+        self.not_evaluated = not_evaluated
         return Round(
             changes=tuple(looked.changes),
             ringing=frozenset(name for name, status in statuses.items() if status.state == "ALARM"),
             released=frozenset(looked.released),
-            not_evaluated=frozenset(looked.not_evaluated),
+            not_evaluated=not_evaluated,
             evaluated=looked.evaluated,
         )
 
@@ -130,6 +139,7 @@ class AlarmEvaluator:
         """Look until cancelled; what fails is tried again, and told once."""
         told = False
         while True:
+            started_s = time.monotonic()
             try:
                 await self.look(datetime.now(UTC))
                 told = False
@@ -138,7 +148,7 @@ class AlarmEvaluator:
                 if not told:
                     logger.warning("alarms not evaluated", extra={"error_type": type(error).__name__})
                 told = True
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(max(every_s, _PAUSE_PER_LOOK * (time.monotonic() - started_s)))
 
     async def _describe(self) -> tuple[list[MetricAlarm], list[CompositeAlarm]]:
         metric_alarms: list[MetricAlarm] = []

@@ -95,7 +95,14 @@ class Alarms:
         if answer[0] == OK_STATUS:
             alarm = self._its["_alarms"][name]
             self._keep(alarm, data, KEPT_OF_METRIC, before)
-            for default in ("Statistic", "Period", "TreatMissingData", "Namespace", "MetricName"):
+            for default in (
+                "Statistic",
+                "Period",
+                "TreatMissingData",
+                "Namespace",
+                "MetricName",
+                "Threshold",
+            ):
                 if default not in data:
                     alarm.pop(default, None)
         return answer

@@ -6,6 +6,7 @@ since 1970.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,7 @@ def moment(at_s: float) -> str:
 def subject(alarm: Alarm, region: str) -> str:
     """Say state, alarm and region in at most 100 characters: a long name is cut."""
     start, end = f'{alarm["StateValue"]}: "', f'" in {REGION_NAMES.get(region, region)}'
-    name = "".join(letter if " " <= letter <= "~" else "_" for letter in alarm["AlarmName"])
+    name = re.sub("[^ -~]+", "_", alarm["AlarmName"])
     room = MAX_SUBJECT - len(start) - len(end)
     return start + (name if len(name) <= room else name[: room - 3] + "...") + end
 
