@@ -81,7 +81,7 @@ class EvalReader:
             yield decode_result(_as_json(row))
 
     async def scores_of_tenant(
-        self, tenant_id: str, start: datetime, end: datetime
+        self, tenant_id: str, start: datetime, end: datetime, *, newest_first: bool = False
     ) -> AsyncIterator[JudgedScores]:
         """The figures alone of `of_tenant`, in order of their keys, with all that was stored until now."""
         names = {f"#{at}": name for at, name in enumerate(_FIGURES)}
@@ -95,6 +95,7 @@ class EvalReader:
             ProjectionExpression=",".join(names),
             ExpressionAttributeNames=names,
             ConsistentRead=True,
+            ScanIndexForward=not newest_first,
         )
         async for row in rows:
             yield _judged_scores(row)

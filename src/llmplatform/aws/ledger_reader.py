@@ -24,7 +24,7 @@ _HOURS: Final = (timedelta(), timedelta(hours=1))
 
 
 class LedgerReader:
-    """The ledger behind an SDK's client. What DynamoDB raises, passes; a row that is none is a TelemetryFault."""
+    """The ledger behind an SDK's client. What DynamoDB raises, passes; what is no row is a TelemetryFault."""
 
     def __init__(self, dynamodb: "DynamoDBClient") -> None:
         self._dynamodb = dynamodb

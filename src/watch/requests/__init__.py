@@ -1,0 +1,1 @@
+"""Requests as the console finds and explains them: all that is decided about them, and no IO."""
