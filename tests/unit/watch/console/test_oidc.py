@@ -94,7 +94,6 @@ def test_a_header_that_is_not_our_load_balancers_costs_no_key(header: dict[str, 
 )
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(Unauthenticated):
-        key_id(text, RULES, START)
         viewer_of(text, PEM, RULES, START)
 
 
