@@ -10,15 +10,15 @@ import contextlib
 import json
 import logging
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 import aioboto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sandbox.alarms.account import AlarmAccount
 from sandbox.alarms.composing import compose, still_held_by
 from sandbox.alarms.composites import Node, RuleError, children, in_order, parse
 from sandbox.alarms.deciding import Decision, Point, decide
@@ -29,8 +29,6 @@ from sandbox.alarms.definitions import (
     Series,
     State,
     Status,
-    read_composite_alarm,
-    read_metric_alarm,
 )
 from sandbox.alarms.windows import window_end, window_starts
 
@@ -45,10 +43,6 @@ SETTLE_S: Final = 5.0
 HELD_BY: Final = "sandbox:heldBy"
 """Says to the emulator what holds a composite's actions; see `inside_emulator/alarms.py`."""
 
-# A call takes no more than this.
-ALARMS_PER_PAGE: Final = 100
-QUERIES_PER_CALL: Final = 500
-DATAPOINTS_PER_CALL: Final = 100_800
 _CALLS_IN_FLIGHT: Final = 8
 # A pause is at least so many times as long as the look before it: thousands of alarms leave room for others.
 _PAUSE_PER_LOOK: Final = 4
@@ -106,7 +100,7 @@ class AlarmEvaluator:
     """
 
     def __init__(self, cloudwatch: "CloudWatchClient", *, settle_s: float = SETTLE_S) -> None:
-        self._cloudwatch = cloudwatch
+        self._account = AlarmAccount(cloudwatch)
         self._settle_s = settle_s
         self._seen: dict[str, tuple[Rule, datetime]] = {}
         self._composed: dict[str, tuple[str, tuple[State | None, ...]]] = {}
@@ -116,7 +110,7 @@ class AlarmEvaluator:
 
     async def look(self, now: datetime) -> Round:
         """Evaluate what is due at `now`. Raises what the SDK raises."""
-        metric_alarms, composite_alarms = await self._describe()
+        metric_alarms, composite_alarms = await self._account.describe()
         statuses = {alarm.status.name: alarm.status for alarm in metric_alarms}
         statuses |= {alarm.status.name: alarm.status for alarm in composite_alarms}
         self._forget(statuses)
@@ -150,17 +144,6 @@ class AlarmEvaluator:
                 told = True
             await asyncio.sleep(max(every_s, _PAUSE_PER_LOOK * (time.monotonic() - started_s)))
 
-    async def _describe(self) -> tuple[list[MetricAlarm], list[CompositeAlarm]]:
-        metric_alarms: list[MetricAlarm] = []
-        composite_alarms: list[CompositeAlarm] = []
-        pages = self._cloudwatch.get_paginator("describe_alarms").paginate(
-            AlarmTypes=["MetricAlarm", "CompositeAlarm"], PaginationConfig={"PageSize": ALARMS_PER_PAGE}
-        )
-        async for page in pages:
-            metric_alarms += [read_metric_alarm(told) for told in page.get("MetricAlarms", ())]
-            composite_alarms += [read_composite_alarm(told) for told in page.get("CompositeAlarms", ())]
-        return metric_alarms, composite_alarms
-
     def _forget(self, statuses: Mapping[str, Status]) -> None:
         for name in self._seen.keys() - statuses.keys():
             del self._seen[name]
@@ -179,7 +162,7 @@ class AlarmEvaluator:
             end = window_end(alarm.rule, looked.now, settle_s=self._settle_s)
             if self._seen.get(alarm.status.name) != (alarm.rule, end):
                 due.append((alarm.status, alarm.rule, end))
-        values = await self._values((rule, end) for _, rule, end in due)
+        values = await self._account.values((rule, end) for _, rule, end in due)
         for status, rule, end in due:
             points = _points(rule, end, values)
             decided.append((status, decide(rule, points, state=status.state, now=looked.now)))
@@ -217,47 +200,9 @@ class AlarmEvaluator:
         held_by = still_held_by(alarm, looked.statuses, looked.now)
         if held_by != alarm.held_by:
             told = Decision(status.state, status.reason, json.dumps({HELD_BY: held_by or ""}))
-            await self._set(status, told)
+            await self._account.set(status, told)
             if held_by is None:
                 looked.released.add(status.name)
-
-    async def _values(self, wanted: Iterable[tuple[Rule, datetime]]) -> dict[Series, dict[datetime, float]]:
-        """Ask for each series once, as far back as the longest of its alarms looks."""
-        starts: defaultdict[tuple[int, datetime], dict[Series, datetime]] = defaultdict(dict)
-        for rule, end in wanted:
-            first = window_starts(rule, end)[0]
-            asked = starts[rule.series.period_s, end]
-            for series in (rule.series, rule.series.counted()) if rule.enough_samples else (rule.series,):
-                asked[series] = min(first, asked.get(series, first))
-        values: dict[Series, dict[datetime, float]] = {}
-        for (period_s, end), asked in starts.items():
-            by_start = sorted(asked, key=asked.__getitem__)
-            while by_start:
-                start = asked[by_start[0]]
-                points_each = max(1, int((end - start) / timedelta(seconds=period_s)))
-                fit = max(1, min(QUERIES_PER_CALL, DATAPOINTS_PER_CALL // points_each))
-                values |= await self._ask(by_start[:fit], start, end)
-                by_start = by_start[fit:]
-        return values
-
-    async def _ask(
-        self, asked: Sequence[Series], start: datetime, end: datetime
-    ) -> dict[Series, dict[datetime, float]]:
-        values: dict[Series, dict[datetime, float]] = {series: {} for series in asked}
-        request: dict[str, Any] = {
-            "MetricDataQueries": [_query(f"q{at}", series) for at, series in enumerate(asked)],
-            "StartTime": start,
-            "EndTime": end,
-            "ScanBy": "TimestampAscending",
-        }
-        while True:
-            page = await self._cloudwatch.get_metric_data(**request)
-            for result in page["MetricDataResults"]:
-                found = values[asked[int(result["Id"][1:])]]
-                found.update(zip(result["Timestamps"], result["Values"], strict=True))
-            if not page.get("NextToken"):
-                return values
-            request["NextToken"] = page["NextToken"]
 
     async def _set_all(self, decided: Iterable[tuple[Status, Decision]], looked: _Looked) -> None:
         """Set what differs from what is."""
@@ -271,31 +216,13 @@ class AlarmEvaluator:
 
         async def set_one(status: Status, decision: Decision) -> None:
             async with in_flight:
-                await self._set(status, decision)
+                await self._account.set(status, decision)
             looked.changed(status, decision)
 
         done = await asyncio.gather(*(set_one(*one) for one in differing), return_exceptions=True)
         for outcome in done:
             if isinstance(outcome, BaseException):
                 raise outcome
-
-    async def _set(self, status: Status, decision: Decision) -> None:
-        """Set a state; an alarm that is gone meanwhile needs none."""
-        request: dict[str, Any] = {
-            "AlarmName": status.name,
-            "StateValue": decision.state,
-            "StateReason": decision.reason,
-        }
-        if decision.data:
-            request["StateReasonData"] = decision.data
-        try:
-            await self._cloudwatch.set_alarm_state(**request)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in {
-                "ResourceNotFound",
-                "ResourceNotFoundException",
-            }:
-                raise
 
 
 async def evaluate_once(
@@ -332,21 +259,6 @@ async def serve_alarms(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-def _query(query_id: str, series: Series) -> dict[str, Any]:
-    stat: dict[str, Any] = {
-        "Metric": {
-            "Namespace": series.namespace,
-            "MetricName": series.metric,
-            "Dimensions": [{"Name": name, "Value": value} for name, value in series.dimensions],
-        },
-        "Period": series.period_s,
-        "Stat": series.statistic,
-    }
-    if series.unit:
-        stat["Unit"] = series.unit
-    return {"Id": query_id, "MetricStat": stat}
 
 
 def _points(rule: Rule, end: datetime, values: Mapping[Series, Mapping[datetime, float]]) -> list[Point]:

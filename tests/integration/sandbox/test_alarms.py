@@ -162,6 +162,18 @@ async def test_five_minutes_slide_by_one(account: Account) -> None:
     assert rings == [True, False]
 
 
+async def test_two_alarms_on_one_series_each_see_their_own_window(account: Account) -> None:
+    """One looks back over more than a day, and so at windows that end on the hour."""
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    for name, periods in (("one-hour", 1), ("many-hours", 25)):
+        more = {"Period": 3_600, "EvaluationPeriods": periods, "DatapointsToAlarm": 1}
+        await account.alarm(name, "hourly", Statistic="Sum", TreatMissingData="notBreaching", **more)
+    await account.datum("hourly", 1, Timestamp=hour - timedelta(minutes=1))
+    now = hour + timedelta(minutes=30, seconds=10)
+    ringing = (await evaluate_once(account.session, endpoint_url=account.aws.url, now=now)).ringing
+    assert {"one-hour", "many-hours"} <= ringing
+
+
 async def test_only_its_own_unit_counts(account: Account) -> None:
     await account.alarm("in-seconds", "duration", Unit="Seconds", TreatMissingData="notBreaching")
     await account.datum("duration", 900, Unit="Milliseconds")
