@@ -201,22 +201,22 @@ def hours_check(
 
 def usage_check(statuses: Mapping[datetime, HourStatus], price_keys: Mapping[str, int]) -> Check:
     """Whether something is missing in the amounts of today's hours; `price_keys` have no price."""
-    runbook = "docs/runbooks/cost.md"
     if not any(status.run for status in statuses.values()):
         return Check("cost usage", "warning", "no hour of today is computed yet", "wait for the next run")
     unpriced = sum(status.unpriced_lines for status in statuses.values())
     if unpriced:
         named = f" ({_named(sorted(price_keys))})" if price_keys else ""
         told = f"today's lines without a price: {unpriced}{named}"
-        return Check("cost usage", "warning", told, f"add the price and compute again ({runbook})")
+        fix = "add the price and compute again (docs/runbooks/unpriced-usage.md)"
+        return Check("cost usage", "warning", told, fix)
     uncounted = sum(status.uncounted_requests for status in statuses.values())
     if uncounted:
         told = f"today's calls of which nobody knows how much was used: {uncounted}"
-        return Check("cost usage", "warning", told, f"see `uncounted` in {runbook}")
+        return Check("cost usage", "warning", told, "see docs/runbooks/uncounted-requests.md")
     by_metrics = sum(status.computed_from == "cloudwatch-metrics" for status in statuses.values())
     if by_metrics:
         told = f"today's hours that are estimates, since the ledger could not be read: {by_metrics}"
-        return Check("cost usage", "warning", told, f"see `ledger` in {runbook}")
+        return Check("cost usage", "warning", told, "see what is away, in docs/cost.md")
     return Check("cost usage", "ok", "all that was used today has a count and a price")
 
 
