@@ -28,6 +28,8 @@ _LABELS: Final = {
     "xray": "X-Ray",
     "promql": "CloudWatch PromQL",
 }
+_OF_INTERVALS: Final = ("auto", "auto_min", "auto_count")
+"""What the SDK writes into variables of every kind, and Grafana knows in those of time intervals alone."""
 _SQL: Final = {"refId": "A", "format": 1}
 
 Json = Mapping[str, Any]
@@ -52,7 +54,10 @@ def encode(board: Board, places: Places) -> Json:
     )
     built.annotations = models.AnnotationContainer(list_val=[])
     built.panels = list(_panels(board, places))
-    encoded: Json = json.loads(json.dumps(built, cls=JSONEncoder))
+    encoded: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
+    for variable in encoded["templating"]["list"]:
+        for name in _OF_INTERVALS:
+            variable.pop(name, None)
     return encoded
 
 
