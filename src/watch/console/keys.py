@@ -3,6 +3,7 @@
 A credential that is there and does not hold is refused; nothing else is tried in its place.
 """
 
+import os
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +21,7 @@ from watch.console.viewer import Viewer
 _SHOWN_OF_KEY: Final = 12
 """As many digits of the hash as a key's id has in a listing."""
 _MOST_KEY_CHARS: Final = 200
+_ID_BYTES: Final = 16
 
 
 class TooManyAttempts(PlatformFault):
@@ -55,27 +57,26 @@ class Keys:
             scheme, _, key = authorization[0].partition(" ")
             if len(authorization) > 1 or scheme.lower() != "bearer":
                 raise Unauthenticated("send a key as `Authorization: Bearer ...`")
-            session = await self.session(request, key.strip(), "bearer")
+            session = await self.session(request, key.strip())
             return _viewer(session)
         return self._of_session(request)
 
-    async def session(self, request: Request, key: str, session_id: str) -> Session:
+    async def session(self, request: Request, key: str) -> Session:
         """The session that a key opens. Raises Unauthenticated, TooManyAttempts or GatewayOverloaded."""
         parts, client = self._parts, _client(request, behind_alb=self._parts.oidc is not None)
         wait_s = self._attempts.wait_s(client, parts.clock.monotonic_ns())
         if wait_s:
             raise TooManyAttempts(wait_s)
+        session_id = os.urandom(_ID_BYTES).hex()
         expires_s = int(parts.clock.now().timestamp() + parts.settings.session_h * 3_600)
         if len(key) <= _MOST_KEY_CHARS and key.isascii():
             role = parts.access.resolve(key) or await parts.access.resolve_unknown(key)
             if role is not None:
-                return Session(
-                    id=session_id.zfill(16), role=role, key_sha256=key_hash(key), expires_s=expires_s
-                )
+                return Session(id=session_id, role=role, key_sha256=key_hash(key), expires_s=expires_s)
             tenant = parts.policies.resolve(key) or await parts.policies.resolve_unknown(key)
             if tenant is not None:
                 return Session(
-                    id=session_id.zfill(16),
+                    id=session_id,
                     role="tenant",
                     tenant_id=tenant.tenant_id,
                     key_sha256=key_hash(key),

@@ -53,7 +53,7 @@ def routes(parts: ConsoleParts, keys: Keys) -> APIRouter:
         if nonce is None or not same_token(sent.get(CSRF_FIELD, ""), parts.seal.login_token(nonce)):
             raise Forbidden("the form has expired, or the browser keeps no cookies: load the page again")
         try:
-            session = await keys.session(request, sent.get("key", "").strip(), os.urandom(_NONCE_BYTES).hex())
+            session = await keys.session(request, sent.get("key", "").strip())
         except Unauthenticated as fault:
             return form(request, next_path=next_path, problem=str(fault), status=HTTPStatus.UNAUTHORIZED)
         except (TooManyAttempts, GatewayOverloaded) as fault:
