@@ -2,18 +2,30 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import partial
+from typing import TYPE_CHECKING
 
+import aioboto3
 import aiohttp
 from starlette.types import ASGIApp
 
 from llmplatform.aws.access import AccessSource
+from llmplatform.aws.buckets import bucket_name
+from llmplatform.aws.dynamodb import DynamoDb
+from llmplatform.aws.envelope import ContentKeys
+from llmplatform.aws.eval_content import ContentReader
+from llmplatform.aws.eval_reader import EvalReader
+from llmplatform.aws.ledger_reader import LedgerReader
 from llmplatform.aws.parameters import ParameterPolicySource
-from llmplatform.aws.sessions import aws_session
+from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
+from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.tables import EVAL_HISTORY
 from llmplatform.catalogue import load_catalogue
-from llmplatform.clock import SystemClock
+from llmplatform.clock import Clock, SystemClock
 from llmplatform.prices import load_prices
 from watch.console.app import create_app
+from watch.console.links import Links
 from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.parts import ConsoleParts
@@ -21,11 +33,21 @@ from watch.console.sessions import SessionSeal
 from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
 from watch.reading.aws_calls import count_calls_of
+from watch.reading.calibrations import CalibrationReader
+from watch.reading.lives import LifeReaders
+from watch.reading.log_lines import LogLineReader
 from watch.reading.metrics import MetricReader
+from watch.reading.requests import QUERIES_AT_ONCE, RequestSearch
+from watch.reading.scores import ScoreReader
 from watch.reading.standing import StandingReader
+from watch.reading.traces import TraceReader
 from watch.settings import EnvironmentSettings, WatchSettings
 
+if TYPE_CHECKING:  # the stubs are installed for checking only
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
 _KEYS_WITHIN_S = 3.0
+_LEDGER_WITHIN_S = 2.0
 _KEY_BYTES = 32
 
 
@@ -66,11 +88,55 @@ async def console(
                 metrics=metrics,
                 standing=StandingReader(dynamodb, clock),
                 limits=limits,
+                lives=await _lives(stack, session, dynamodb, clock, settings),
+                links=Links(
+                    region=environment.aws_region,
+                    on_aws=environment.aws_endpoint_url is None,
+                    grafana_url=settings.grafana_url,
+                ),
                 alarms=AlarmReader(cloudwatch, sns, clock),
                 oidc=_oidc_rules(settings),
                 alb_keys=alb_keys,
             )
         )
+
+
+async def _lives(
+    stack: AsyncExitStack,
+    session: aioboto3.Session,
+    dynamodb: "DynamoDBClient",
+    clock: Clock,
+    settings: WatchSettings,
+) -> LifeReaders:
+    """What a request's whole life is read with, open until the stack is closed."""
+    region = session.region_name or ""
+    credentials = await stack.enter_async_context(await CredentialSource.of(session))
+    lean = await stack.enter_async_context(
+        SignedHttp(
+            service="dynamodb",
+            url=endpoint_url("dynamodb", region, os.environ),
+            region=region,
+            credentials=credentials.current,
+            clock=clock,
+            connections=QUERIES_AT_ONCE,
+            timeout_s=_LEDGER_WITHIN_S,
+        )
+    )
+    s3 = await stack.enter_async_context(session.client("s3"))
+    content = stack.enter_context(closing(ContentReader(partial(ContentKeys, region=region))))
+
+    async def history() -> str:
+        return settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
+
+    return LifeReaders(
+        search=RequestSearch(DynamoDb(lean), clock),
+        ledger=LedgerReader(dynamodb),
+        traces=TraceReader(await stack.enter_async_context(session.client("xray"))),
+        scores=ScoreReader(EvalReader(dynamodb, clock)),
+        calibrations=CalibrationReader(s3, history, clock),
+        log_lines=LogLineReader(await stack.enter_async_context(session.client("logs"))),
+        content=content,
+    )
 
 
 def _session_key(settings: WatchSettings) -> bytes:

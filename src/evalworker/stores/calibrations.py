@@ -7,16 +7,15 @@ A record is figures alone: see `evalworker.calibration.record`.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from evalworker.stores.objects import Objects
+from llmplatform.aws.tables import CALIBRATIONS_PREFIX
 from llmplatform.errors import TelemetryFault
 from llmplatform.evaluations import moment_text
-
-PREFIX: Final = "calibrations/"
 
 
 class Calibrations:
@@ -49,4 +48,4 @@ class Calibrations:
 
 
 def _folder(judge_identity: str) -> str:
-    return f"{PREFIX}{quote(judge_identity, safe='')}/"
+    return f"{CALIBRATIONS_PREFIX}{quote(judge_identity, safe='')}/"

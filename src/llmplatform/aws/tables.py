@@ -185,6 +185,8 @@ GATEWAY_LOGS: Final = LogGroup(name="/llm-platform/gateway", retention_days=90)
 CONTENT_LOGS: Final = LogGroup(name="/llm-platform/content", retention_days=7)
 
 EVAL_HISTORY: Final = Bucket(base_name="llm-platform-eval-history")
+CALIBRATIONS_PREFIX: Final = "calibrations/"
+"""In that bucket, then the judge's identity, then a record by when it was made."""
 
 # What wakes somebody, and what is read on the next day.
 CRITICAL_ALARMS: Final = Topic("llm-platform-critical")

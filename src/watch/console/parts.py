@@ -7,11 +7,13 @@ from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
 from llmplatform.prices import PriceTable
+from watch.console.links import Links
 from watch.console.oidc import OidcRules
 from watch.console.oidc_keys import AlbKeys
 from watch.console.sessions import SessionSeal
 from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
+from watch.reading.lives import LifeReaders
 from watch.reading.metrics import MetricReader
 from watch.reading.standing import StandingReader
 from watch.settings import WatchSettings
@@ -32,6 +34,9 @@ class ConsoleParts:
     metrics: MetricReader
     standing: StandingReader
     limits: Limits
+    lives: LifeReaders
+    """With which one request is read."""
+    links: Links
     oidc: OidcRules | None = None
     """What is asked of a load balancer's header; None where none is believed."""
     alb_keys: AlbKeys | None = None

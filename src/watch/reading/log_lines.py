@@ -52,7 +52,7 @@ class LogLineReader:
         self._within_s = within_s
 
     async def of_trace(self, trace_id: str, start: datetime, end: datetime) -> tuple[LogLine, ...]:
-        """The lines of a trace (32 hex digits) around a time. Raises LogQueryFailed too, say for its length."""
+        """The lines of a trace (32 hex digits) around a time. Raises LogQueryFailed when it takes long."""
         started = await self._logs.start_query(
             logGroupName=GATEWAY_LOGS.name,
             startTime=int((start - AROUND).timestamp()),
