@@ -14,13 +14,11 @@ from costagg.hours import HOUR, hour_of, midnight_of
 from costagg.totals import DAY, NOTHING
 from costagg.usage import ClientTokens
 from llmplatform.policy import TenantPolicy
+from llmplatform.spending import percent_used
 
 PACE_HOURS: Final = 3
 """Complete hours whose pace is carried on, with the running one: few, so that a day's rhythm shows, and more
 than one, so that a burst does not rule."""
-
-OVER_NOTHING_PERCENT: Final = Decimal(1_000)
-"""Anything spent of a budget of 0: over every alarm's limit, and a number that a graph can hold."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -75,13 +73,6 @@ def tenant_standing(
         usd=_standing(spent_usd, policy.daily_budget_usd, now),
         tokens=None if used is None else _standing(used, policy.daily_budget_tokens, now),
     )
-
-
-def percent_used(spent: Decimal, budget: Decimal) -> Decimal:
-    """Spending in percent of a budget; see `OVER_NOTHING_PERCENT` for one of 0."""
-    if budget:
-        return spent * 100 / budget
-    return OVER_NOTHING_PERCENT if spent else NOTHING
 
 
 def _standing(

@@ -16,7 +16,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from costagg.brake import factor_at, next_brake, share_percent
-from costagg.budgets import percent_used, tenant_standing
+from costagg.budgets import tenant_standing
 from costagg.differences import Difference, HourlyTokens, differences
 from costagg.hours import computed_when_over, cost_age_s, midnight_of
 from costagg.metric_reader import MetricReader, MetricsUnavailable
@@ -29,6 +29,7 @@ from llmplatform.aws.sampling_brake import BrakeParameter
 from llmplatform.catalogue import Catalogue
 from llmplatform.costs import OBSERVABILITY_LAYER, HourStatus
 from llmplatform.redaction import describe_fault
+from llmplatform.spending import percent_used
 
 logger = logging.getLogger(__name__)
 

@@ -1,26 +1,23 @@
 """What `llm-platform cost` tells, read from AWS: statuses of hours, which are few, and lines where needed."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from costagg.bootstrap import cost_table
-from costagg.budgets import percent_used
 from costagg.settings import EnvironmentSettings
 from llmplatform.aws.cost_reader import CostReader, Statuses
 from llmplatform.aws.sessions import aws_session
-from llmplatform.bills import bill_rows, exact_sum, period_end, period_of, period_start
+from llmplatform.bills import bill_rows, period_end, period_of, period_start
 from llmplatform.clock import Clock, SystemClock
-from llmplatform.costs import INFERENCE_LAYER, PLATFORM, UNUSED, CostLine
-from llmplatform.tenants import StoredTenant, Tenants
+from llmplatform.costs import PLATFORM, UNUSED, CostLine
+from llmplatform.spending import Overview, Span, TenantCost, days_with_unknown, hours_told, owner_costs
+from llmplatform.tenants import Tenants
 from operator_cli.console import CommandFailed
 from operator_cli.cost import By, Format
-from operator_cli.cost_facts import Overview, OwnerCost, Span, TenantCost, hours_told
 from operator_cli.cost_view import print_overview, print_tenant
 
 _DAY: Final = timedelta(days=1)
@@ -70,12 +67,12 @@ async def _overview(asked: Asked, region: str) -> Overview:
         stored, statuses = await asyncio.gather(
             account.tenants.list(keys=False), account.reader.statuses(span.first, span.last)
         )
-        # The statuses have the amounts. Lines tell who has what is unknown, and what of today is inference.
-        days = {hour.date() for hour, of in statuses.items() if of.unpriced_lines or of.uncounted_requests}
-        if span.today is not None:
-            days.add(span.today)
+        days = days_with_unknown(span, statuses)
         lines = [line async for line in _lines_of(account.reader, days, statuses)]
-        return Overview(span, _owner_costs(span, stored, statuses, lines), hours_told(span, statuses))
+        budgets = {
+            str(one.tenant_id): None if one.policy is None else one.policy.daily_budget_usd for one in stored
+        }
+        return Overview(span, owner_costs(span, budgets, statuses, lines), hours_told(span, statuses))
 
 
 async def _tenant(asked: Asked, owner: str, region: str) -> TenantCost:
@@ -93,55 +90,6 @@ async def _tenant(asked: Asked, owner: str, region: str) -> TenantCost:
         computed = {period_of(hour, span.granularity) for hour, status in statuses.items() if status.run}
         rows = bill_rows(lines, statuses, span.granularity)
         return TenantCost(owner, span, rows, hours_told(span, statuses), frozenset(computed))
-
-
-def _owner_costs(
-    span: Span, stored: Iterable[StoredTenant], statuses: Statuses, lines: Collection[CostLine]
-) -> tuple[OwnerCost, ...]:
-    """Of every tenant that there is or that spent anything, then of nobody and of the platform."""
-    budgets = {
-        str(one.tenant_id): None if one.policy is None else one.policy.daily_budget_usd for one in stored
-    }
-    with_unknown = {line.tenant_id for line in lines if line.amount_usd is None}
-    spent = {owner for status in statuses.values() for owner in status.amounts_usd}
-    ours = (UNUSED, PLATFORM)
-    inference: defaultdict[str, list[Decimal | None]] = defaultdict(list)
-    for line in lines:
-        if line.layer == INFERENCE_LAYER and line.hour.date() == span.today:
-            inference[line.tenant_id].append(line.amount_usd)
-    return tuple(
-        OwnerCost(
-            owner,
-            today_usd=None if span.today is None else _amount(statuses, owner, span.today),
-            span_usd=_amount(statuses, owner),
-            budget_usd=budgets.get(owner),
-            budget_used_percent=None
-            if span.today is None
-            else _percent(inference[owner], budgets.get(owner)),
-            has_unknown=owner in with_unknown,
-        )
-        for owner in (*sorted((budgets.keys() | spent) - set(ours)), *ours)
-    )
-
-
-def _amount(statuses: Statuses, owner: str, day: date | None = None) -> Decimal | None:
-    """What is known of an owner's cost; None where it has some and nothing is known of it."""
-    return _known(
-        [
-            status.amounts_usd[owner]
-            for hour, status in statuses.items()
-            if owner in status.amounts_usd and (day is None or hour.date() == day)
-        ]
-    )
-
-
-def _percent(spent: list[Decimal | None], budget: Decimal | None) -> Decimal | None:
-    known = _known(spent)
-    return None if budget is None or known is None else percent_used(known, budget)
-
-
-def _known(amounts: list[Decimal | None]) -> Decimal | None:
-    return None if amounts and all(amount is None for amount in amounts) else exact_sum(amounts)
 
 
 async def _lines_of(reader: CostReader, days: Iterable[date], statuses: Statuses) -> AsyncIterator[CostLine]:

@@ -20,11 +20,11 @@ from rich.text import Text
 
 from llmplatform.bills import BillRow, Completeness, exact_sum, period_of, total_usd
 from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, UNUSED
+from llmplatform.spending import Hours, Overview, OwnerCost, Span, TenantCost
 from llmplatform.spreadsheets import plain_text
 from operator_cli.console import OUT, print_table
 from operator_cli.cost import By, Format
 from operator_cli.cost_chart import chart
-from operator_cli.cost_facts import Hours, Overview, OwnerCost, Span, TenantCost
 from operator_cli.evals_times import iso, minute
 
 _INDENT: Final = (0, 0, 0, 2)

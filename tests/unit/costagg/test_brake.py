@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from costagg.brake import factor_at, next_brake, share_percent
-from costagg.budgets import percent_used
 from llmplatform.sampling import SamplingBrake, effective_rate, smallest_live
+from llmplatform.spending import percent_used
 from llmplatform.testing import START
 
 NOW = START

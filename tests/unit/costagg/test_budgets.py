@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costagg.budgets import OVER_NOTHING_PERCENT, TenantStanding, percent_used, tenant_standing
+from costagg.budgets import TenantStanding, tenant_standing
 from costagg.usage import ClientTokens
 from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy
+from llmplatform.spending import OVER_NOTHING_PERCENT, percent_used
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)

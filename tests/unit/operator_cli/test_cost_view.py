@@ -14,8 +14,8 @@ from rich.console import Console, RenderableType
 from harness.cost_lines import INPUT, INSTANCE, SERVICE, status_of, used
 from llmplatform.bills import bill_rows, period_of
 from llmplatform.costs import PLATFORM, UNUSED, CostLine, HourStatus
+from llmplatform.spending import Overview, OwnerCost, Span, TenantCost, hours_told
 from operator_cli.cost_chart import chart
-from operator_cli.cost_facts import Overview, OwnerCost, Span, TenantCost, hours_told
 from operator_cli.cost_view import overview, print_tenant, tenant
 
 NOW = datetime(2026, 11, 24, 3, 20, tzinfo=UTC)
