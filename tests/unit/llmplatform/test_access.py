@@ -91,3 +91,13 @@ def test_a_broken_document_is_named_and_not_quoted(document: str, says: str) -> 
         parse_access(document)
     assert says in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+def test_a_hash_opens_what_its_key_does_and_no_other_role() -> None:
+    key = apikeys.mint_role_key("operator", bytes(range(32)))
+    record = apikeys.record_of(key, NOW, NOW + timedelta(hours=1))
+    access, digest = Access(operator=(record,)), apikeys.key_hash(key)
+    assert access.still_opens("operator", digest, NOW)
+    assert not access.still_opens("billing", digest, NOW)
+    assert not access.still_opens("operator", "0" * 64, NOW)
+    assert not access.still_opens("operator", digest, NOW + timedelta(hours=1))
