@@ -13,7 +13,14 @@ from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Any, Final, Literal
 
-from llmplatform.costs import ChargeClass, ComputedFrom, CostLine, HourStatus, Layer
+from llmplatform.costs import (
+    OBSERVABILITY_LAYER,
+    ChargeClass,
+    ComputedFrom,
+    CostLine,
+    HourStatus,
+    Layer,
+)
 
 Granularity = Literal["hour", "day", "month"]
 
@@ -121,6 +128,31 @@ def exact_sum(known: Iterable[Decimal | None]) -> Decimal:
 def total_usd(rows: Iterable[BillRow]) -> Decimal:
     """What is known of the rows' amounts, added up."""
     return exact_sum(row.amount_usd for row in rows)
+
+
+def heading_of(row: BillRow) -> tuple[str, ...]:
+    """What a row is headed by: the model, where it runs, and that it judges where it does."""
+    name = row.model_id or ("idle" if row.charge_class == "instance" else row.service)
+    where = [part for part in (row.endpoint_type, row.endpoint_name) if part]
+    judging = ["judging"] if row.layer == OBSERVABILITY_LAYER and row.model_id else []
+    return (name, *where, *judging)
+
+
+def charge_of(row: BillRow) -> tuple[str, str, str, Decimal, bool]:
+    """What rows that differ in their hours and sources alone have in common."""
+    price = Decimal(-1) if row.unit_price_usd is None else row.unit_price_usd
+    return (row.charge_class, row.price_key, row.service_tier, price, row.quantity is None)
+
+
+def charge_name(row: BillRow) -> str:
+    """What was charged for, in words: a token class, an instance type, a unit of a service."""
+    match row.charge_class:
+        case "instance":
+            return row.price_key
+        case "service":
+            return row.price_key.partition("/")[2] or row.price_key
+        case token_class:
+            return token_class.replace("_", " ")
 
 
 @dataclass(slots=True)

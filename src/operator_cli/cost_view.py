@@ -18,8 +18,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmplatform.bills import BillRow, Completeness, exact_sum, period_of, total_usd
-from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, UNUSED
+from llmplatform.bills import (
+    BillRow,
+    Completeness,
+    charge_name,
+    charge_of,
+    exact_sum,
+    heading_of,
+    period_of,
+    total_usd,
+)
+from llmplatform.costs import PLATFORM, UNUSED
 from llmplatform.spending import Hours, Overview, OwnerCost, Span, TenantCost
 from llmplatform.spreadsheets import plain_text
 from operator_cli.console import OUT, print_table
@@ -115,8 +124,8 @@ def _by(rows: Sequence[BillRow], by: By, digits: int) -> RenderableType:
 def _by_model(rows: Sequence[BillRow], digits: int) -> Iterator[RenderableType]:
     """Each model and endpoint with its token classes, prices and amounts, in columns of one width."""
     models = [
-        (name, [_cells(alike, digits) for _, alike in _grouped(of_model, _charge)])
-        for name, of_model in _grouped(rows, _model)
+        (name, [_cells(alike, digits) for _, alike in _grouped(of_model, charge_of)])
+        for name, of_model in _grouped(rows, heading_of)
     ]
     told = [_CELLS, *(cells for _, of_model in models for cells in of_model)]
     widths = [max(map(len, column)) for column in zip(*told, strict=True)]
@@ -131,7 +140,7 @@ def _by_model(rows: Sequence[BillRow], digits: int) -> Iterator[RenderableType]:
 def _cells(alike: Sequence[BillRow], digits: int) -> tuple[str, ...]:
     first = alike[0]
     price, amount = _unit_price(first), _usd(_amount(alike), digits)
-    return (_charge_name(first), _quantity(alike), price, amount, _state(alike))
+    return (charge_name(first), _quantity(alike), price, amount, _state(alike))
 
 
 def _summed(rows: Sequence[BillRow], heading: str, key: Any, digits: int) -> Table:
@@ -201,30 +210,6 @@ def _table(
 
 def _grouped(rows: Iterable[BillRow], key: Any) -> list[tuple[Any, list[BillRow]]]:
     return [(name, list(alike)) for name, alike in groupby(sorted(rows, key=key), key=key)]
-
-
-def _model(row: BillRow) -> tuple[str, ...]:
-    """What a row is headed by: the model, where it runs, and that it judges where it does."""
-    name = row.model_id or ("idle" if row.charge_class == "instance" else row.service)
-    where = [part for part in (row.endpoint_type, row.endpoint_name) if part]
-    judging = ["judging"] if row.layer == OBSERVABILITY_LAYER and row.model_id else []
-    return (name, *where, *judging)
-
-
-def _charge(row: BillRow) -> tuple[str, str, str, Decimal, bool]:
-    """What rows that differ in their hours and sources alone have in common."""
-    price = Decimal(-1) if row.unit_price_usd is None else row.unit_price_usd
-    return (row.charge_class, row.price_key, row.service_tier, price, row.quantity is None)
-
-
-def _charge_name(row: BillRow) -> str:
-    match row.charge_class:
-        case "instance":
-            return row.price_key
-        case "service":
-            return row.price_key.partition("/")[2] or row.price_key
-        case token_class:
-            return token_class.replace("_", " ")
 
 
 def _amount(rows: Sequence[BillRow]) -> Decimal | None:
