@@ -57,8 +57,13 @@ class Plan:
         return self.count("keep") == len(self.changes)
 
 
-async def plan(grafana: Grafana, boards: Sequence[Board], places: Places) -> Plan:
-    """What applying would do; changes nothing."""
+async def plan(
+    grafana: Grafana, boards: Sequence[Board], places: Places, *, spared: Iterable[str] = ()
+) -> Plan:
+    """What applying would do; changes nothing.
+
+    Dashboards of `spared` tenants stay, wanted or not: where a policy cannot be read, no tenant is gone.
+    """
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def stored(board: Board) -> Stored | None:
@@ -69,7 +74,8 @@ async def plan(grafana: Grafana, boards: Sequence[Board], places: Places) -> Pla
     known = await asyncio.gather(*map(stored, boards))
     changes = [_change(board, places, there) for board, there in zip(boards, known, strict=True)]
     wanted = {board.uid for board in boards}
-    going = [one for one in found if one.uid not in wanted]
+    keep = {f"tenant:{tenant}" for tenant in spared}
+    going = [one for one in found if one.uid not in wanted and keep.isdisjoint(one.tags)]
     changes += [Change("delete", one.uid, one.title, one.folder_uid) for one in going]
     return Plan(_folders(boards), tuple(changes), _left(going, boards))
 
