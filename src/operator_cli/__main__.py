@@ -15,6 +15,7 @@ from operator_cli.console import ERR, STALE, CommandFailed
 from operator_cli.cost import cost
 from operator_cli.evals import evals
 from operator_cli.tenant import tenants
+from operator_cli.watch import watch
 from sandbox.state import NothingRuns, RunsAlready
 
 # Rooms that bring the AWS SDK or the sandbox are imported by their command: a second less for all others.
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(tenants, name="tenant")
 app.add_typer(access, name="access")
 app.add_typer(evals, name="evals")
+app.add_typer(watch, name="watch")
 app.command()(cost)
 
 

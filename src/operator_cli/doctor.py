@@ -27,6 +27,7 @@ from operator_cli.connection import catalogue_in_force, connect_gateway
 from operator_cli.console import OUT, STALE, CommandFailed
 from operator_cli.doctor_cost import Cost
 from operator_cli.doctor_evals import Evaluation
+from operator_cli.doctor_watch import Alarms
 from sandbox.state import NothingRuns
 
 REACH_WITHIN_S: Final = 3.0
@@ -83,6 +84,7 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
         ("tenants", partial(_tenants, catalogue=catalogue)),
         *evaluation.online(),
         *cost.online(),
+        *Alarms(region).online(),
     )
     for name, look in parts:
         try:

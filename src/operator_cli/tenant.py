@@ -97,6 +97,7 @@ def add(
     region = connect_aws()
     options.check_models(policy)
     _show_key(tenant, _run(lambda store: store.create(policy), region), as_json=as_json)
+    _keep_alarms(tenant, region)
 
 
 @tenants.command()
@@ -173,6 +174,8 @@ def update(
         options.check_models(after)
     _run(lambda store: store.put_policy(after), region)
     was, now = before.model_dump(mode="json"), after.model_dump(mode="json")
+    if was != now:
+        _keep_alarms(tenant, region)
     if as_json:
         print(json.dumps({"tenant_id": tenant, "policy": now}, indent=2))
         return
@@ -196,6 +199,7 @@ def remove(
     _run(lambda store: store.remove(TenantId(tenant)), region)
     OUT.print(f"tenant {tenant} is removed; gateways refuse its keys within a minute")
     ERR.print(f"[dim]its ledger rows stay until their TTL, {REQUEST_LEDGER.retention_days} days[/dim]")
+    _keep_alarms(tenant, region)
 
 
 @tenants.command()
@@ -211,7 +215,12 @@ def erase(
     """
     from operator_cli.tenant_erase import run_erase  # noqa: PLC0415  # a second less for --help
 
-    run_erase(TenantId(tenant), connect_aws(), yes=yes, as_json=as_json)
+    region = connect_aws()
+    try:
+        run_erase(TenantId(tenant), region, yes=yes, as_json=as_json)
+    finally:  # an erasure that could not be proven has taken the tenant away all the same
+        if TenantId(tenant) not in {known.tenant_id for known in _run(lambda store: store.list(), region)}:
+            _keep_alarms(tenant, region)
 
 
 @tenants.command("list")
@@ -291,6 +300,13 @@ def revoke_key(
     """Take a key from a tenant; gateways refuse it within a minute."""
     _run(lambda store: store.revoke_key(TenantId(tenant), key_id))
     OUT.print(f"key {key_id} of tenant {tenant} is revoked; gateways refuse it within a minute")
+
+
+def _keep_alarms(tenant: str, region: str) -> None:
+    """Make the tenant's alarms what they should be. What fails is said, and undoes nothing."""
+    from operator_cli.watch_tenant import keep_alarms  # noqa: PLC0415  # a second less for --help
+
+    keep_alarms(tenant, region)
 
 
 def _run(work: Callable[[Tenants], Awaitable[ResultT]], region: str | None = None) -> ResultT:

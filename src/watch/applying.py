@@ -147,7 +147,9 @@ class Applying:
 
 
 @asynccontextmanager
-async def open_applying(session: aioboto3.Session, region: str, clock: Clock) -> AsyncIterator[Applying]:
+async def open_applying(
+    session: aioboto3.Session, region: str, clock: Clock, *, puts_per_s: float
+) -> AsyncIterator[Applying]:
     """The clients of an account, as the environment names it, closed at the end of the block."""
     async with (
         session.client("sts") as sts,
@@ -157,7 +159,7 @@ async def open_applying(session: aioboto3.Session, region: str, clock: Clock) ->
     ):
         identity = await sts.get_caller_identity()
         partition = identity["Arn"].split(":")[1]
-        pacer = Pacer(clock)
+        pacer = Pacer(clock, puts_per_s=puts_per_s)
         yield Applying(
             AlarmStore(cloudwatch, tagging, pacer),
             WorldReader(ssm, cloudwatch, clock, pacer),

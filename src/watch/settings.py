@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llmplatform.settings import describe, refuse_unknown
 from watch.console.hosts import is_loopback
+from watch.limits import PREFIX as LIMITS_PREFIX
+from watch.limits import Limits
 
 _PREFIX: Final = "WATCH_"
 _ALB_ARN: Final = re.compile(r"arn:aws[a-z-]*:elasticloadbalancing:([a-z0-9-]+):\d{12}:loadbalancer/app/.+")
@@ -35,6 +37,10 @@ class WatchSettings(BaseSettings):
     """Signs sessions; tasks behind one load balancer share it. Without it sessions end with the process."""
     session_h: float = Field(default=12.0, gt=0, le=24)
     """Hours after which a session asks for the key again."""
+    grafana_url: str | None = None
+    """Where Grafana is: `https://g-abc.grafana-workspace.us-east-1.amazonaws.com`; without it no links."""
+    history_bucket: str | None = None
+    """Of the evaluation worker's history, where it is not the account's own."""
     policy_refresh_s: float = Field(default=45.0, gt=0, le=60)
     """How often tenants and roles are read: after this time a revoked key's sessions have ended."""
     alb_arn: str | None = None
@@ -61,6 +67,8 @@ class WatchSettings(BaseSettings):
     """CloudWatch's quota of anomaly detection models."""
     bands: bool = True
     """Whether scores have alarms on CloudWatch's anomaly band, which are information."""
+    puts_per_s: float = Field(default=3.0, gt=0)
+    """PutMetricAlarm calls a second that the account's quota allows; AWS raises it on request."""
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -105,6 +113,8 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = None
+    """Set where AWS is not AWS's own: then its consoles show nothing of it."""
     llm_platform_prices: Path | None = None
     llm_platform_catalogue: Path | None = None
 
@@ -116,3 +126,12 @@ def read_settings() -> tuple[WatchSettings, EnvironmentSettings]:
         return WatchSettings(), EnvironmentSettings()
     except ValidationError as error:
         raise describe(error, _PREFIX if error.title == "WatchSettings" else "") from None
+
+
+def read_limits() -> Limits:
+    """The thresholds that nobody else decides. Raises ConfigFault that names each variable at fault."""
+    refuse_unknown(Limits, os.environ)
+    try:
+        return Limits()
+    except ValidationError as error:
+        raise describe(error, LIMITS_PREFIX) from None

@@ -7,10 +7,9 @@ of CloudWatch itself, one by one.
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from watch.alarm_states import AlarmState, State, alarm_state
 from watch.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
 from watch.aws.pacer import Pacer
 from watch.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
@@ -25,20 +24,6 @@ _PAGE: Final = 100
 """The most that DescribeAlarms and GetResources give at once."""
 _MAX_PAGES: Final = 1_000
 _TAGS_AT_ONCE: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Ringing:
-    """An alarm as it is now."""
-
-    name: str
-    kind: Kind
-    state: str
-    reason: str
-    since: datetime
-    description: str
-    actions: tuple[str, ...]
-    suppressed_by: str | None = None
 
 
 class AlarmStore:
@@ -66,18 +51,14 @@ class AlarmStore:
         tags |= await self._tags_of(unknown)
         return tuple(_present(kind, alarm, tags.get(alarm["AlarmArn"], {})) for kind, alarm in found)
 
-    async def ringing(self) -> tuple[Ringing, ...]:
-        """Alarms named like ours that are in ALARM, the newest first."""
-        return await self.states(state="ALARM")
-
     async def states(
-        self, *, state: str | None = None, names: Sequence[str] | None = None
-    ) -> tuple[Ringing, ...]:
+        self, *, state: State | None = None, names: Sequence[str] | None = None
+    ) -> tuple[AlarmState, ...]:
         """Alarms named like ours, or these, as they are now; the newest change first."""
         if names is None:
-            found = [_ringing(kind, alarm) async for kind, alarm in self._described(PREFIX, state)]
+            found = [alarm_state(alarm) async for _, alarm in self._described(PREFIX, state)]
         else:
-            found = [_ringing(kind, alarm) async for kind, alarm in self._named(names)]
+            found = [alarm_state(alarm) async for _, alarm in self._named(names)]
         return tuple(sorted(found, key=lambda alarm: (alarm.since, alarm.name), reverse=True))
 
     async def put(self, definition: AlarmDefinition, update: Update | None) -> None:
@@ -109,19 +90,15 @@ class AlarmStore:
         names = [alarm.name for alarm in batch]
         await self._pacer.call("DeleteAlarms", lambda: self._cloudwatch.delete_alarms(AlarmNames=names))
 
-    async def set_state(self, name: str, state: str, reason: str) -> None:
+    async def set_state(self, name: str, state: State, reason: str) -> None:
         """Set an alarm's state, until it is next evaluated."""
         await self._pacer.call(
             "SetAlarmState",
-            lambda: self._cloudwatch.set_alarm_state(
-                AlarmName=name,
-                StateValue=state,  # type: ignore[arg-type]  # a literal of the stub's
-                StateReason=reason,
-            ),
+            lambda: self._cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason),
         )
 
     async def _described(
-        self, prefix: str, state: str | None = None
+        self, prefix: str, state: State | None = None
     ) -> AsyncIterator[tuple[Kind, Mapping[str, Any]]]:
         asked: dict[str, Any] = {"AlarmNamePrefix": prefix}
         if state is not None:
@@ -210,17 +187,4 @@ def _present(kind: Kind, alarm: Mapping[str, Any], tags: Mapping[str, str]) -> P
         tags=dict(tags),
         actions_enabled=alarm.get("ActionsEnabled", True),
         depends_on=children_of(alarm) if kind == "composite" else frozenset(),
-    )
-
-
-def _ringing(kind: Kind, alarm: Mapping[str, Any]) -> Ringing:
-    return Ringing(
-        name=alarm["AlarmName"],
-        kind=kind,
-        state=alarm["StateValue"],
-        reason=alarm.get("StateReason", ""),
-        since=alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"],
-        description=alarm.get("AlarmDescription", ""),
-        actions=tuple(alarm.get("AlarmActions", ())),
-        suppressed_by=alarm.get("ActionsSuppressedBy"),
     )

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from botocore.exceptions import ClientError
 
 from llmplatform.clock import Clock
-from watch.pacing import Bucket, Operation, bucket_of
+from watch.pacing import QUOTA_PER_S, SHARE, Bucket, Operation, bucket_of
 
 ResultT = TypeVar("ResultT")
 Pause = Callable[[float], Awaitable[None]]
@@ -34,10 +34,15 @@ FIRST_PAUSE_S: Final = 1.0
 class Pacer:
     """Makes calls no faster than their quotas allow. One for all that a process does."""
 
-    def __init__(self, clock: Clock, *, pause: Pause = asyncio.sleep) -> None:
+    def __init__(
+        self, clock: Clock, *, puts_per_s: float = QUOTA_PER_S["PutMetricAlarm"], pause: Pause = asyncio.sleep
+    ) -> None:
         self._clock = clock
         self._pause = pause
-        self._buckets: dict[Operation, Bucket] = {}
+        self._buckets: dict[Operation, Bucket] = {
+            "PutMetricAlarm": Bucket(puts_per_s * SHARE),
+            "PutCompositeAlarm": Bucket(puts_per_s * SHARE),
+        }
         self.throttled = 0
 
     async def call(self, operation: Operation, make: Callable[[], Awaitable[ResultT]]) -> ResultT:

@@ -49,7 +49,10 @@ class WorldReader:
         """Everything. Raises what the SDK raises: half a world would take alarms away."""
         stored = await self._tenants.list(keys=False)
         policies = tuple(tenant.policy for tenant in stored if tenant.policy is not None)
-        broken = {tenant.tenant_id: tenant.problem for tenant in stored if tenant.problem is not None}
+        broken: dict[str, str] = {}
+        for tenant in stored:
+            if tenant.problem is not None:
+                broken[tenant.tenant_id] = tenant.problem
         listed = [one for namespace in NAMESPACES async for one in self._listed({"Namespace": namespace})]
         reporting = {
             "Namespace": PIPELINE,
