@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from llmplatform.aws.access import AccessSource
 from llmplatform.aws.buckets import bucket_name
+from llmplatform.aws.cost_reader import CostReader
 from llmplatform.aws.dynamodb import DynamoDb
 from llmplatform.aws.envelope import ContentKeys
 from llmplatform.aws.eval_content import ContentReader
@@ -69,6 +70,7 @@ async def console(
         cloudwatch = await stack.enter_async_context(session.client("cloudwatch"))
         sns = await stack.enter_async_context(session.client("sns"))
         dynamodb = await stack.enter_async_context(session.client("dynamodb"))
+        lean = await _lean_dynamodb(stack, session, clock)
         metrics = await stack.enter_async_context(MetricReader(cloudwatch, clock))
         alb_keys = None
         if settings.keys_url is not None:
@@ -88,7 +90,10 @@ async def console(
                 metrics=metrics,
                 standing=StandingReader(dynamodb, clock),
                 limits=limits,
-                lives=await _lives(stack, session, dynamodb, clock, settings),
+                lives=await _lives(
+                    stack, session, settings, dynamodb=dynamodb, lean=DynamoDb(lean), clock=clock
+                ),
+                costs=CostReader(DynamoDb(lean)),
                 links=Links(
                     region=environment.aws_region,
                     on_aws=environment.aws_endpoint_url is None,
@@ -101,17 +106,11 @@ async def console(
         )
 
 
-async def _lives(
-    stack: AsyncExitStack,
-    session: aioboto3.Session,
-    dynamodb: "DynamoDBClient",
-    clock: Clock,
-    settings: WatchSettings,
-) -> LifeReaders:
-    """What a request's whole life is read with, open until the stack is closed."""
+async def _lean_dynamodb(stack: AsyncExitStack, session: aioboto3.Session, clock: Clock) -> SignedHttp:
+    """A client without an SDK, for whoever reads many rows at once."""
     region = session.region_name or ""
     credentials = await stack.enter_async_context(await CredentialSource.of(session))
-    lean = await stack.enter_async_context(
+    return await stack.enter_async_context(
         SignedHttp(
             service="dynamodb",
             url=endpoint_url("dynamodb", region, os.environ),
@@ -122,6 +121,19 @@ async def _lives(
             timeout_s=_LEDGER_WITHIN_S,
         )
     )
+
+
+async def _lives(
+    stack: AsyncExitStack,
+    session: aioboto3.Session,
+    settings: WatchSettings,
+    *,
+    dynamodb: "DynamoDBClient",
+    lean: DynamoDb,
+    clock: Clock,
+) -> LifeReaders:
+    """What a request's whole life is read with, open until the stack is closed."""
+    region = session.region_name or ""
     s3 = await stack.enter_async_context(session.client("s3"))
     content = stack.enter_context(closing(ContentReader(partial(ContentKeys, region=region))))
 
@@ -129,7 +141,7 @@ async def _lives(
         return settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
 
     return LifeReaders(
-        search=RequestSearch(DynamoDb(lean), clock),
+        search=RequestSearch(lean, clock),
         ledger=LedgerReader(dynamodb),
         traces=TraceReader(await stack.enter_async_context(session.client("xray"))),
         scores=ScoreReader(EvalReader(dynamodb, clock)),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from llmplatform.aws.access import AccessSource
+from llmplatform.aws.cost_reader import CostReader
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
@@ -31,6 +32,7 @@ class ConsoleParts:
     seal: SessionSeal
     settings: WatchSettings
     alarms: AlarmReader
+    costs: CostReader
     metrics: MetricReader
     standing: StandingReader
     limits: Limits

@@ -1,0 +1,218 @@
+"""What the pages about cost show: owners, days and charges as tables and a chart. Pure.
+
+An amount that lacks something unknown is a lower bound and said to be one; what is unknown is no zero.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+from llmplatform.bills import BillRow, Completeness, charge_name, charge_of, exact_sum, heading_of, total_usd
+from llmplatform.costs import PLATFORM, UNUSED, HourStatus
+from llmplatform.spending import Hours, Overview, Span, amount_of
+from watch.console.charts import Chart, Series
+from watch.console.tables import Cell, Column, Row, State, Table
+
+_DAY: Final = timedelta(days=1)
+_MILLION: Final = 1_000_000
+_MOST_LINES: Final = 8
+"""Owners with a line of their own in the chart; the rest is one."""
+_ABOUT: Final = {UNUSED: "paid for, used by nobody", PLATFORM: "what watching costs"}
+_Key = TypeVar("_Key", bound=tuple[Any, ...])
+_STATES: Final[Mapping[Completeness, State]] = {"closed": "ok", "open": "info", "unpriced": "warning"}
+
+
+def owners_table(found: Overview) -> Table:
+    """Every owner with its cost."""
+    rows: list[Row] = [
+        {
+            "owner": Cell(
+                owner.owner,
+                href=f"/cost/{owner.owner}?month={_month(found.span)}",
+                note=_ABOUT.get(owner.owner),
+            ),
+            "today": owner.today_usd,
+            "span": _at_least(owner.span_usd, lacks=owner.has_unknown),
+            "budget": owner.budget_usd,
+            "used": owner.budget_used_percent,
+            "state": _state(found.completeness(owner)),
+        }
+        for owner in found.owners
+    ]
+    today = (Column("today", "Today", "usd"),) if found.span.today is not None else ()
+    used = (Column("used", "Of today's budget", "percent"),) if found.span.today is not None else ()
+    lacks = any(owner.has_unknown for owner in found.owners)
+    return Table(
+        name="owners",
+        caption=f"Cost of {found.span.name} by tenant, US dollars",
+        columns=(
+            Column("owner", "Tenant"),
+            *today,
+            Column("span", found.span.name, "usd"),
+            Column("budget", "Daily budget", "usd", help="Of inference; what judging costs is not in it."),
+            *used,
+            Column("state", "State"),
+        ),
+        rows=rows,
+        rests_on=hours_told(found.hours),
+        empty="Nothing was spent.",
+        totals={
+            "owner": "total",
+            "today": exact_sum(owner.today_usd for owner in found.owners),
+            "span": _at_least(exact_sum(owner.span_usd for owner in found.owners), lacks=lacks),
+        },
+    )
+
+
+def days_chart(span: Span, statuses: Mapping[datetime, HourStatus], owners: Sequence[str]) -> Chart:
+    """Dollars a day, of the largest owners a line each and of the rest together."""
+    days = [span.first + number * _DAY for number in range((span.last - span.first).days + 1)]
+    days = [day for day in days if day <= span.now.date()]
+    computed = {hour.date() for hour, status in statuses.items() if status.run}
+    largest = sorted(owners, key=lambda owner: amount_of(statuses, owner) or Decimal(0), reverse=True)
+    shown, rest = largest[:_MOST_LINES], largest[_MOST_LINES:]
+
+    def along(of: Sequence[str]) -> list[float | None]:
+        values: list[float | None] = []
+        for day in days:
+            known = [amount for owner in of if (amount := amount_of(statuses, owner, day)) is not None]
+            values.append(float(exact_sum(known)) if known and day in computed else None)
+        return values
+
+    series = [Series(owner, along([owner])) for owner in shown]
+    if rest:
+        series.append(Series(f"{len(rest)} others", along(rest)))
+    return Chart(
+        name="days",
+        title="Dollars a day",
+        question="When was it spent?",
+        kind="usd",
+        times=[datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days],
+        series=series,
+        period=_DAY,
+        stepped=True,
+        when_empty="No hour of this time has been computed yet. That is not zero.",
+    )
+
+
+def charges_table(rows: Sequence[BillRow], statuses_told: str) -> Table:
+    """What an owner pays for: model, token class or instance, quantity, price, amount."""
+    charges: list[Row] = []
+    for heading, of_heading in _grouped(rows, heading_of):
+        for _, alike in _grouped(of_heading, charge_of):
+            first = alike[0]
+            charges.append(
+                {
+                    "model": " · ".join(heading),
+                    "charge": charge_name(first),
+                    "quantity": None if first.quantity is None else exact_sum(row.quantity for row in alike),
+                    "unit": first.unit,
+                    "price": _price(first),
+                    "amount": None
+                    if all(row.amount_usd is None for row in alike)
+                    else exact_sum(row.amount_usd for row in alike),
+                    "requests": sum(row.requests for row in alike),
+                    "price_key": first.price_key,
+                    "source": ", ".join(sorted({row.usage_source for row in alike})),
+                    "method": ", ".join(sorted({row.allocation_method for row in alike})),
+                    "prices": ", ".join(sorted({row.price_version for row in alike})),
+                    "state": _state(_worst(alike)),
+                }
+            )
+    lacks = any(row.amount_usd is None for row in rows)
+    return Table(
+        name="charges",
+        caption="What it was spent on, US dollars",
+        columns=(
+            Column("model", "Model, where"),
+            Column("charge", "Charge"),
+            Column("quantity", "Quantity", "number"),
+            Column("unit", "Unit"),
+            Column("price", "Unit price", "usd", help="A million tokens, an hour, a unit."),
+            Column("amount", "Amount", "usd"),
+            Column("requests", "Requests", "number"),
+            Column("state", "State"),
+            Column("price_key", "Price", help="The key in the table of prices."),
+            Column("source", "Counted by"),
+            Column("method", "Shared by"),
+            Column("prices", "Prices of"),
+        ),
+        rows=charges,
+        rests_on=statuses_told,
+        empty="Nothing was spent.",
+        totals={"model": "total", "amount": _at_least(total_usd(rows), lacks=lacks)},
+    )
+
+
+def bill_table(rows: Sequence[BillRow]) -> Table:
+    """Every row of a bill, for a file."""
+    names = (
+        "period",
+        "tenant_id",
+        "layer",
+        "service",
+        "endpoint_type",
+        "model_id",
+        "endpoint_name",
+        "price_key",
+        "region",
+        "service_tier",
+        "charge_class",
+        "unit",
+        "unit_price_usd",
+        "usage_source",
+        "computed_from",
+        "allocation_method",
+        "price_version",
+        "quantity",
+        "amount_usd",
+        "requests",
+        "completeness",
+    )
+    return Table(
+        name="bill",
+        caption="Bill",
+        columns=[Column(name, name) for name in names],
+        rows=[{name: getattr(row, name) for name in names} for row in rows],
+    )
+
+
+def hours_told(hours: Hours) -> str:
+    """How far the hours are that figures rest on."""
+    if not hours.closed and not hours.open:
+        return "no hour: none has been computed yet"
+    missing = f", {hours.missing:,} never computed" if hours.missing else ""
+    metrics = f", {hours.by_metrics:,} by CloudWatch's metrics" if hours.by_metrics else ""
+    return f"{hours.closed:,} closed and {hours.open:,} open hours{missing}{metrics}"
+
+
+def _at_least(amount: Decimal | None, *, lacks: bool) -> Cell:
+    return Cell(amount, note="at least" if lacks and amount is not None else None)
+
+
+def _price(row: BillRow) -> Cell:
+    if row.unit_price_usd is None:
+        return Cell(None)
+    if row.unit == "tokens":
+        return Cell(row.unit_price_usd * _MILLION, note="a million")
+    return Cell(row.unit_price_usd, note="an hour" if row.unit == "instance-hours" else "a unit")
+
+
+def _state(completeness: Completeness) -> Cell:
+    return Cell(completeness, state=_STATES[completeness])
+
+
+def _worst(rows: Sequence[BillRow]) -> Completeness:
+    states = {row.completeness for row in rows}
+    order: tuple[Completeness, ...] = ("unpriced", "open", "closed")
+    return next(state for state in order if state in states)
+
+
+def _month(span: Span) -> str:
+    return f"{span.first:%Y-%m}"
+
+
+def _grouped(rows: Iterable[BillRow], key: Callable[[BillRow], _Key]) -> list[tuple[_Key, list[BillRow]]]:
+    return [(name, list(alike)) for name, alike in groupby(sorted(rows, key=key), key=key)]
