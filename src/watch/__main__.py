@@ -15,8 +15,8 @@ from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
 from watch.bootstrap import console
 from watch.console.server import serve
-from watch.limits import Limits, read_limits
-from watch.settings import EnvironmentSettings, WatchSettings, read_settings
+from watch.limits import Limits
+from watch.settings import EnvironmentSettings, WatchSettings, read_limits, read_settings
 
 _FAILED: Final = 1
 _CONFIG_FAULT: Final = 2

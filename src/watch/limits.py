@@ -4,14 +4,12 @@ What is a tenant's own is in its policy, what follows from the hardware in the c
 starts and passed down.
 """
 
-import os
 from typing import Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llmplatform.policy import Objectives
-from llmplatform.settings import describe, refuse_unknown
 
 PREFIX: Final = "ALARM_"
 _DEFAULT_OBJECTIVES: Final = Objectives()
@@ -58,12 +56,3 @@ class Limits(BaseSettings):
     policy_age_s: float = Field(default=300, gt=0)
     anomaly_deviations: float = Field(default=2, gt=0)
     """Width of CloudWatch's anomaly band, in standard deviations."""
-
-
-def read_limits() -> Limits:
-    """The limits of the environment. Raises ConfigFault that names each variable at fault."""
-    refuse_unknown(Limits, os.environ)
-    try:
-        return Limits()
-    except ValidationError as error:
-        raise describe(error, PREFIX) from None

@@ -1,13 +1,26 @@
 """What the drift job says of a tenant's quality: the mean of judged scores, and whether any fell. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from llmplatform.eval_status import SeriesStatus
 from llmplatform.evaluations import BERTSCORE
 
 Detector = Literal["fallen", "steady", "warming up"]
+Statuses = tuple[SeriesStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the scores of some tenants stand."""
+
+    by_tenant: Mapping[str, Statuses | None]
+    """None for a row that is none of the drift job's; a tenant that it never looked at has no series."""
+    read_at: datetime
+    failed: str = ""
+    """Why it could not be read just now; what is said is then as of `read_at`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from watch.console.cells import Kind, shown, unit_of
 from watch.console.tables import Column, Row, Table
 
 Severity = Literal["info", "warning", "critical"]
+NOTHING_PUBLISHED: Final = "No data in this time. That is not zero: nothing was published."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Chart:
     unknown: str | None = None
     """Why it cannot be read now, where it cannot."""
     stale_since: datetime | None = None
+    incomplete: str | None = None
+    """Why these are not all the values there are, where they are not."""
+    when_empty: str = NOTHING_PUBLISHED
+    """What is said instead of a chart without a value."""
     zero_based: bool = True
     stepped: bool = False
     """For states and counts: a value holds until the next."""

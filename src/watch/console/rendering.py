@@ -47,6 +47,7 @@ def page(
                 **context,
                 "request": request,
                 "request_id": observed.request_id,
+                "aws_calls": observed.aws_calls.count,
                 "viewer": viewer,
                 "title": title,
                 "places": [(place, is_at(place, request.url.path)) for place in places],

@@ -7,7 +7,6 @@ half a minute; the job itself looks once a minute.
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from llmplatform.aws.tables import EVAL_DETECTOR
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
-from llmplatform.eval_status import STATUS_ENTRY, STATUSES, SeriesStatus, decode_statuses
+from llmplatform.eval_status import STATUS_ENTRY, STATUSES, decode_statuses
 from llmplatform.redaction import describe_fault
+from watch.quality import Standing, Statuses
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_dynamodb import DynamoDBClient
@@ -35,24 +35,11 @@ _MAX_ROUNDS: Final = 20
 _OWNER: Final = EVAL_DETECTOR.partition_key.name
 _FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
-Statuses = tuple[SeriesStatus, ...]
-
 
 class StandingUnavailable(TelemetryFault):
     """DynamoDB does not tell now how scores stand."""
 
     code = "standing_unavailable"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How the scores of some tenants stand."""
-
-    by_tenant: Mapping[str, Statuses | None]
-    """None for a row that is none of the drift job's; a tenant that it never looked at has no series."""
-    read_at: datetime
-    failed: str = ""
-    """Why DynamoDB could not be asked just now; what is said is then as of `read_at`."""
 
 
 class StandingReader:

@@ -27,7 +27,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from watch.console.pages import alarms, start
+from watch.console.pages import alarms, cost, overview, requests, serving, tenants, traces
 from watch.console.parts import ConsoleParts
 
-PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (start.routes, alarms.routes)
+PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (
+    overview.routes,
+    tenants.routes,
+    serving.routes,
+    requests.routes,
+    traces.routes,
+    alarms.routes,
+    cost.routes,
+)

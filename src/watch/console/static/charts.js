@@ -139,7 +139,7 @@
       series: [{ label: "UTC", value: (_, seconds) => (seconds === null ? "–" : utc(seconds, true)) }, ...seriesOf(data)],
       axes: [
         { ...axis, values: axisTimes, space: 64, size: 46 },
-        { ...axis, values: (_, splits) => splits.map((value) => shown(value, data.kind)), size: 62 },
+        { ...axis, values: (_, splits) => splits.map((value) => shown(value, data.kind)), size: 72 },
       ],
       hooks: {
         draw: [levels(data)],
