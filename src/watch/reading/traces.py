@@ -1,13 +1,27 @@
 """Spans of a trace, from X-Ray. What they look like is in `llmplatform.waterfall`."""
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from llmplatform import ids
 from llmplatform.waterfall import Bar, bars_of_segments
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_xray import XRayClient
+
+_TENANT: Final = "tenant_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The spans of a trace."""
+
+    bars: tuple[Bar, ...]
+    """Parents first; none where X-Ray has none (yet)."""
+    tenants: frozenset[str]
+    """Whose they are, as far as they say: a request's does, a call's does not."""
 
 
 class TraceReader:
@@ -16,8 +30,8 @@ class TraceReader:
     def __init__(self, xray: "XRayClient") -> None:
         self._xray = xray
 
-    async def bars(self, trace_id: str) -> tuple[Bar, ...]:
-        """The spans of a trace (32 hex digits), parents first; none where X-Ray has none (yet)."""
+    async def spans(self, trace_id: str) -> Spans:
+        """The spans of a trace (32 hex digits)."""
         answer = await self._xray.batch_get_traces(TraceIds=[ids.as_xray(trace_id)])
         documents = [
             json.loads(segment["Document"])
@@ -25,4 +39,10 @@ class TraceReader:
             for segment in trace.get("Segments", ())
             if "Document" in segment
         ]
-        return bars_of_segments(documents)
+        tenants = (_tenant_of(document) for document in documents)
+        return Spans(bars_of_segments(documents), frozenset(one for one in tenants if one is not None))
+
+
+def _tenant_of(document: Mapping[str, Any]) -> str | None:
+    tenant: str | None = document.get("annotations", {}).get(_TENANT)
+    return tenant
