@@ -19,6 +19,7 @@ from costagg.settings import CostSettings, EnvironmentSettings, read_settings
 from llmplatform.errors import ConfigFault, PlatformFault
 from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
+from llmplatform.process.stopping import a_pause
 
 _FAILED: Final = 1
 _CONFIG_FAULT: Final = 2
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--hour", metavar="HOUR", help="one hour, UTC, such as 2026-11-23T20")
     run.add_argument("--from", dest="first", metavar="HOUR", help="the first hour of several")
     run.add_argument("--to", dest="last", metavar="HOUR", help="the last hour, included; default: this one")
-    run.add_argument("--every", type=commands.a_pause, metavar="SECONDS", help="go on, until SIGTERM")
+    run.add_argument("--every", type=a_pause, metavar="SECONDS", help="go on, until SIGTERM")
     serve = add("serve", help="serve the billing API, until SIGTERM")
     for command in (run, serve):
         add_until_stdin_ends(command)

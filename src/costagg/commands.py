@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 DONE: Final = 0
 NOT_ALL_DONE: Final = 1
-_DAY_S: Final = 86_400
 _DAY: Final = timedelta(days=1)
 
 
@@ -208,14 +207,6 @@ def a_percent(text: str) -> Decimal:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text}: give a percentage from 0 on, such as 2 or 0.5")
     return Decimal(text)
-
-
-def a_pause(text: str) -> float:
-    """Seconds between the beginnings of two runs, a day at most. Raises ValueError."""
-    seconds = float(text)
-    if not 0 < seconds <= _DAY_S:
-        raise ValueError
-    return seconds
 
 
 def a_file(text: str) -> Path:

@@ -25,6 +25,7 @@ STOPS_WITHIN_S: Final = 30.0
 # Lines of their logs that say that they are at work.
 LEASE_IS_TAKEN: Final = b'"lease is taken"'
 HOURS_COMPUTED: Final = b'"costs are computed"'
+ALARMS_IN_PLACE: Final = b'"alarms are in place"'
 BILLING_LISTENS: Final = b'"billing API is ready"'
 CONSOLE_LISTENS: Final = b'"console is ready"'
 _POLL_S: Final = 0.5
@@ -65,6 +66,14 @@ BILLING: Final = Job(
 )
 
 CONSOLE: Final = Job("console", "watch", (), "watch.log", "there is no console", CONSOLE_LISTENS)
+ALARMS: Final = Job(
+    "alarms",
+    "watch",
+    ("apply", "--platform-wide", "--every", "60"),
+    "alarms.log",
+    "new tenants and scores have no alarms",
+    ALARMS_IN_PLACE,
+)
 
 
 def cost_job(every_s: float) -> Job:

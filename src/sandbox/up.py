@@ -21,6 +21,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from sandbox.background import (
+    ALARMS,
     BILLING,
     CONSOLE,
     DRIFT,
@@ -90,15 +91,16 @@ class Address:
         return f"http://{host}:{self.port}"
 
 
-async def up(audience: Audience) -> None:
+async def up(audience: Audience, children: list[Child] | None = None) -> None:
     """Run everything until SIGINT, SIGTERM or SIGHUP; a second one ends it by force.
 
-    Raises CannotStart, ChildFailed (of which the audience knows already) or RunsAlready; by then nothing is
-    left running.
+    `children` is given those that run, for whoever wants to end one of them and see it started again. Raises
+    CannotStart, ChildFailed (of which the audience knows already) or RunsAlready; by then nothing is left
+    running.
     """
     folder = state_folder()
     with held(folder):
-        children: list[Child] = []
+        children = [] if children is None else children
         work = asyncio.create_task(_run(folder, audience, children), name="up")
         asked = asyncio.Event()
 
@@ -158,7 +160,7 @@ async def _run(folder: Path, audience: Audience, children: list[Child]) -> None:
         audience.ready(running, time.monotonic() - started)
         listening = {"COST_API": billing, "WATCH": console}
         environment = child_environment(os.environ, _background_environment(sandbox, listening, os.environ))
-        jobs = (CONSOLE, EVALUATION, DRIFT, cost_job(SandboxSettings.read().cost_every_s), BILLING)
+        jobs = (CONSOLE, EVALUATION, DRIFT, cost_job(SandboxSettings.read().cost_every_s), BILLING, ALARMS)
         await stack.enter_async_context(Background(folder, environment, audience, children, jobs))
         await asyncio.wait({aws.ended, gateway.ended}, return_when=asyncio.FIRST_COMPLETED)
         raise next(child for child in (gateway, aws) if child.returncode is not None).failure()

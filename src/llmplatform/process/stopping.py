@@ -2,6 +2,9 @@
 
 import asyncio
 import signal
+from typing import Final
+
+_DAY_S: Final = 86_400
 
 
 def told_to_stop() -> asyncio.Event:
@@ -21,3 +24,11 @@ async def stopped(stop: asyncio.Event, *, within_s: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def a_pause(text: str) -> float:
+    """Seconds between the beginnings of two runs, a day at most. Raises ValueError."""
+    seconds = float(text)
+    if not 0 < seconds <= _DAY_S:
+        raise ValueError
+    return seconds
