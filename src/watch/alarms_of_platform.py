@@ -13,7 +13,7 @@ from watch.readings import Reading, read
 from watch.rules import Comparison, MetricRule, Missing, Rule, Severity, Threshold
 
 _MINUTE: Final = 60
-_HOUR: Final = 3_600
+_FIVE_MINUTES: Final = 300
 _DAY: Final = 86_400
 _OVER: Final[Comparison] = "GreaterThanThreshold"
 
@@ -116,7 +116,7 @@ def _published(
         meaning,
         reading,
         threshold,
-        period_s=300,
+        period_s=_FIVE_MINUTES,
         datapoints=1,
         of=1,
         missing="ignore",
@@ -149,7 +149,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "The gateway adds more to the time to first token than it is meant to.",
         read(ours.GATEWAY_OVERHEAD, "p99", component=ours.GATEWAY),
         thresholds.OVERHEAD,
-        period_s=300,
+        period_s=_FIVE_MINUTES,
         datapoints=3,
         of=4,
         missing="ignore",
@@ -258,7 +258,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "Calls of the judge fail: what is sampled is not scored.",
         read(ours.JUDGE_FAILED, "Sum", component=ours.EVALWORKER),
         thresholds.JUDGE_FAILURES,
-        period_s=300,
+        period_s=_FIVE_MINUTES,
         datapoints=1,
         of=3,
         missing="notBreaching",
@@ -303,9 +303,10 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "No costs were computed for two hours: budgets and bills stand still.",
         read(ours.AVAILABILITY, "SampleCount", component=ours.COSTAGG),
         thresholds.fixed(1, "runs"),
-        period_s=_HOUR,
-        datapoints=2,
-        of=2,
+        # By the hour it would be told two hours later: datapoints count before what is missing does.
+        period_s=_FIVE_MINUTES,
+        datapoints=24,
+        of=24,
         missing="breaching",
         comparison="LessThanThreshold",
     ),
