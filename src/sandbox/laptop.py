@@ -43,6 +43,8 @@ _SMALL_BILL: Final = {
     "COST_CLOSE_AFTER_H": "1",
     "COST_OBSERVABILITY_DAILY_BUDGET_USD": "25",
 }
+# CloudWatch takes three puts a second, the emulator as many as come.
+_QUICK_ALARMS: Final = {"WATCH_PUTS_PER_S": "200"}
 TOKENIZER: Final = "tokenizers/smollm2-135m"
 
 ResultT = TypeVar("ResultT")
@@ -89,6 +91,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
                     port=settings.runtime_port,
                     cloudwatch_url=url,
                     endpoints=_endpoints(),
+                    intake=emf,
                 )
             ),
             tell,
@@ -110,6 +113,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
                 "LLM_PLATFORM_PRICES": str(state / PRICES.name),
                 **_SLOW_JUDGE,
                 **_SMALL_BILL,
+                **_QUICK_ALARMS,
             },
             tenants=tenants,
             role_keys=role_keys,
