@@ -16,8 +16,9 @@ from llmplatform.aws.ledger_reader import LedgerReader
 from llmplatform.aws.tables import EVAL_RESULTS, REQUEST_LEDGER
 from llmplatform.clock import Clock
 from llmplatform.evaluations import EvalResult, encode_result
-from llmplatform.invocation import InvocationRecord
+from llmplatform.invocation import Attempt, InvocationRecord, Outcome
 from llmplatform.ledger import encode_item
+from llmplatform.usage import TokenUsage, UsageSource
 from watch.reading.calibrations import CalibrationReader
 from watch.reading.lives import LifeReaders
 from watch.reading.log_lines import LogLineReader
@@ -26,6 +27,27 @@ from watch.reading.scores import ScoreReader
 from watch.reading.traces import TraceReader
 
 Item = dict[str, Any]
+
+
+def make_call(started_ms: float, duration_ms: float, **fields: Any) -> Attempt:
+    """A call of Bedrock that was answered, but for `fields`."""
+    return Attempt(
+        **{
+            "endpoint_type": "bedrock",
+            "model_id": "small",
+            "backend_model_id": "vendor.small-v1:0",
+            "endpoint_name": None,
+            "price_key": "vendor.small/in-region",
+            "outcome": Outcome.COMPLETED,
+            "reason": "requested",
+            "started_ms": started_ms,
+            "duration_ms": duration_ms,
+            "first_event_ms": None,
+            "usage": TokenUsage(input_tokens=1, output_tokens=1),
+            "usage_source": UsageSource.REPORTED,
+            **fields,
+        }
+    )
 
 
 class Pages:

@@ -11,7 +11,8 @@ from llmplatform.waterfall import Bar, bars_of_segments
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_xray import XRayClient
 
-_TENANT: Final = "tenant_id"
+_TENANT: Final = ("tenant_id", "tenant.id")
+"""By the daemon's documents, and by OpenTelemetry's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Spans:
     bars: tuple[Bar, ...]
     """Parents first; none where X-Ray has none (yet)."""
     tenants: frozenset[str]
-    """Whose they are, as far as they say: a request's does, a call's does not."""
+    """Whose they are, as far as they say."""
 
 
 class TraceReader:
@@ -44,5 +45,5 @@ class TraceReader:
 
 
 def _tenant_of(document: Mapping[str, Any]) -> str | None:
-    tenant: str | None = document.get("annotations", {}).get(_TENANT)
-    return tenant
+    annotations = document.get("annotations", {})
+    return next((str(annotations[name]) for name in _TENANT if name in annotations), None)

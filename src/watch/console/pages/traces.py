@@ -1,4 +1,4 @@
-"""`/traces/{trace_id}`: the requests under a trace, each with its whole life; what was said only on request."""
+"""`/traces/{trace_id}`: the requests under a trace, each with its whole life; what was said on request."""
 
 import asyncio
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ async def _read(parts: ConsoleParts, viewer: Viewer, trace_id: str) -> _Trace:
     )
     bars = None if spans is None else spans.bars
     ours = None if results is None else tuple(one for one in results if viewer.may_see(one.tenant_id))
-    # A call's span does not say whose it is, so where some are others', none is shown.
+    # Not every span says whose it is, so where some are others', none is shown.
     return _Trace(trace_id, seen, () if shared else bars, ours, shared)
 
 
