@@ -27,7 +27,7 @@ name = "AllTraffic"
 instance_type = "ml.g5.12xlarge"
 gpu_count = 4
 
-[[endpoints.embedding.variants]]
+[[endpoints.tiny.variants]]
 name = "AllTraffic"
 instance_type = "ml.c7i.xlarge"
 gpu_count = 0

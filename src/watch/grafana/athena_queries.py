@@ -29,6 +29,7 @@ _VALUE: Final = "\n".join(
         "END",
     ]
 )
+_OF_TRACE: Final = "trace_id = '${trace_id}'"
 _EPOCH: Final = (
     f"CASE '${{eval_dimension}}' WHEN '{BERTSCORE}' THEN bertscore_identity ELSE judge_identity END"
 )
@@ -80,7 +81,7 @@ LIMIT {WORST}"""
 def scores_of_trace(tenants: Iterable[str]) -> str:
     """The scores of the requests of one trace, in the days that the dashboard shows."""
     scores = ", ".join(f"score_{name} AS {name}" for name in JUDGE_DIMENSIONS)
-    return f"""{_answers(tenants, filters=("trace_id = '${{trace_id}}'",))}
+    return f"""{_answers(tenants, filters=(_OF_TRACE,))}
 SELECT completed_at, tenant_id, model_id, request_id, {scores}, {BERTSCORE}, judge_identity, judged_at,
   judge_cost_usd
 FROM answers

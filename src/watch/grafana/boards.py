@@ -332,7 +332,7 @@ def _detailed(target: EndpointVariant) -> Iterator[PromCell]:
     yield PromCell(
         f"gpu-temperature/{target.name}",
         "GPU temperature",
-        "Are the GPUs slowing down for heat? By DCGM's exporter on the instances.",
+        "Are the GPUs slowing down for heat?",
         f"DCGM_FI_DEV_GPU_TEMP{{{labels}}}",
         "{{@resource.host.id}} GPU {{gpu}}",
         "celsius",
@@ -340,7 +340,7 @@ def _detailed(target: EndpointVariant) -> Iterator[PromCell]:
     yield PromCell(
         f"batch/{target.name}",
         "Requests in a batch",
-        "How many requests does the container work on at once, as vLLM reports it?",
+        "How many requests does a container of vLLM work on at once?",
         f"vllm:num_requests_running{{{labels}}}",
         "{{@resource.host.id}}",
         "short",
