@@ -67,7 +67,7 @@ BILLING: Final = Job(
 
 CONSOLE: Final = Job("console", "watch", (), "watch.log", "there is no console", CONSOLE_LISTENS)
 ALARMS: Final = Job(
-    "alarms",
+    "alarms job",
     "watch",
     ("apply", "--platform-wide", "--every", "60"),
     "alarms.log",

@@ -86,6 +86,6 @@ async def _apply(applying: Applying, wanted: Wanted, selection: Selection) -> bo
         logger.warning("alarms are not in place", extra={"reason": told})
         return False
     refused = [*(name for name, _ in applied.failed), *planned.plan.refused]
-    changed = {"created": applied.created, "updated": applied.updated, "removed": applied.removed}
+    changed = {"put": applied.created, "changed": applied.updated, "removed": applied.removed}
     logger.info("alarms are in place", extra={**changed, "refused": len(refused)})
     return not refused
