@@ -155,6 +155,6 @@ def _series_a_call(start: datetime, end: datetime, period_s: int) -> int:
 
 def _spans(start: datetime, end: datetime, longest: timedelta) -> Iterator[tuple[datetime, datetime]]:
     while start < end:
-        until = min(start + longest, end)
+        until = end if end - start <= longest else start + longest
         yield start, until
         start = until

@@ -41,6 +41,7 @@ _RESTS_ON: Final[Mapping[str, str]] = {
     native.SAGEMAKER: "calls",
 }
 """What a datapoint's samples are, by namespace; others' are moments at which somebody looked."""
+_LOOKED_AT: Final = frozenset({native.ENDPOINT_CONCURRENT_REQUESTS.name})
 _OF_STREAMS: Final = frozenset({TIME_TO_FIRST_TOKEN.name, OUTPUT_TOKENS_PER_SECOND.name})
 _GOOD_NEWS: Final = "Nothing in this time: it is only published when there is some."
 
@@ -161,6 +162,8 @@ def _gpus(reading: Reading, target: Target) -> int:
 def _samples_of(reading: Reading) -> str:
     """What a percentile or a mean rests on; "" where that says nothing."""
     if reading.statistic != "Average" and not reading.statistic.startswith("p"):
+        return ""
+    if reading.metric.name in _LOOKED_AT:
         return ""
     if reading.metric.name in _OF_STREAMS:
         return "streams"

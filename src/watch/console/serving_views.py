@@ -15,7 +15,7 @@ from watch.console.traffic import Traffic, columns, rests_on, totals
 from watch.limits import Limits
 from watch.metric_queries import Figures, Wanted
 from watch.panels import panels_of
-from watch.targets import Model, Platform, variants_of
+from watch.targets import EndpointVariant, Model, Platform, variants_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class EndpointView:
     range_: TimeRange
     limits: Limits
     shared: Sequence[Drawn] = field(init=False)
-    by_variant: Sequence[tuple[str, Sequence[Drawn]]] = field(init=False)
+    by_variant: Sequence[tuple[EndpointVariant, Sequence[Drawn]]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Sort the panels: those about requests know no variants."""
@@ -40,7 +40,7 @@ class EndpointView:
         several = len(variants) > 1
         drawn = tuple(
             (
-                variant.variant_name,
+                variant,
                 tuple(
                     drawn_of(
                         own,

@@ -64,6 +64,11 @@ def test_long_times_by_the_minute_put_fewer_series_in_a_call_and_ask_for_none_tw
     assert [len(call.series) for call in calls] == [70, 30]
 
 
+def test_a_month_in_one_period_is_one_call() -> None:
+    (call,) = calls_for(some(3), HOUR, HOUR + timedelta(days=30), 30 * 86_400)
+    assert (call.start, call.end) == (HOUR, HOUR + timedelta(days=30))
+
+
 def test_queries_have_ids_that_cloudwatch_accepts() -> None:
     (call,) = calls_for(some(500), HOUR, HOUR + timedelta(hours=1), 3_600)
     ids = [query["Id"] for query in call.queries()]
