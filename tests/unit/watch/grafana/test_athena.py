@@ -1,7 +1,7 @@
 """The table that Athena reads is the one that the worker writes, and its questions are answered from it.
 
-DuckDB stands in for Athena: the SQL is what both understand, and the files are the worker's own. What it cannot
-show is partition projection, which is held to the worker's paths instead.
+DuckDB stands in for Athena: the SQL is what both understand, and the files are the worker's own. What it
+cannot show is partition projection, which is held to the worker's paths instead.
 """
 
 import re
@@ -125,7 +125,8 @@ class History:
         self._database.execute(f'CREATE SCHEMA IF NOT EXISTS "{athena.DATABASE}"')
         self._database.execute(
             f'CREATE OR REPLACE VIEW "{athena.DATABASE}"."{athena.TABLE}" AS '  # noqa: S608
-            f"SELECT * REPLACE ({_AS_IN_GLUE}) FROM read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
+            f"SELECT * REPLACE ({_AS_IN_GLUE}) "
+            f"FROM read_parquet('{files}', hive_partitioning = true, hive_types_autocast = false)"
         )
         found = self._database.execute(filled)
         names = [column[0] for column in found.description or ()]
