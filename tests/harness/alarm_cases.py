@@ -15,7 +15,7 @@ from llmplatform.policy import Objectives, TenantPolicy
 from watch.alarms import BY_KEY
 from watch.definitions import AccountNames
 from watch.limits import Limits
-from watch.rules import CompositeRule, MetricRule, Rule, keys_in
+from watch.rules import AllOf, AnyOf, CompositeRule, Condition, MetricRule, Rule, keys_in
 from watch.targets import EndpointVariant, Judge, Model, Platform, Scores, Target, Tenant
 
 LIMITS: Final = Limits()
@@ -206,19 +206,35 @@ def _policy(tenant: str, *, strict: bool) -> TenantPolicy:
     )
 
 
-def rules_for(rule: Rule) -> tuple[Rule, ...]:
-    """The rule with its parts, and with what speaks for it and the parts of that, in the table's order."""
-    wanted = set(_needed(rule.key))
+def rules_for(rule: Rule, *, with_suppressor: bool) -> tuple[Rule, ...]:
+    """The rule with its parts, and perhaps with what speaks for it, in the table's order."""
+    wanted = set(_needed(rule, with_suppressor=with_suppressor))
     return tuple(other for key, other in BY_KEY.items() if key in wanted)
 
 
-def _needed(key: str) -> Iterator[str]:
-    rule = BY_KEY[key]
-    yield key
+def _needed(rule: Rule, *, with_suppressor: bool) -> Iterator[str]:
+    yield rule.key
     if isinstance(rule, CompositeRule):
         yield from keys_in(rule.condition)
-    if rule.suppressed_by is not None:
-        yield from _needed(rule.suppressed_by)
+    if rule.suppressed_by is not None and with_suppressor:
+        suppressor = BY_KEY[rule.suppressed_by]
+        yield suppressor.key
+        if isinstance(suppressor, CompositeRule):
+            yield from _fewest(suppressor.condition)
+
+
+def _fewest(condition: Condition) -> Iterator[str]:
+    """As few parts as a condition can be made of."""
+    match condition:
+        case str():
+            yield condition
+        case AllOf(parts):
+            for part in parts:
+                yield from _fewest(part)
+        case AnyOf(parts):
+            yield from _fewest(parts[0])
+        case _:
+            assert_never(condition)
 
 
 def threshold_of(rule: MetricRule, target: Target) -> float:

@@ -168,8 +168,8 @@ async def _all_rules(
     await account.watch(Platform(), [rule for rule in RUNG if rule.scope == "platform"])
     for rule in RUNG:
         if rule.scope != "platform":
-            await account.watch(target_for(rule, "bad"), rules_for(rule))
-            await account.watch(target_for(rule, "good"), rules_for(rule))
+            await account.watch(target_for(rule, "bad"), rules_for(rule, with_suppressor=True))
+            await account.watch(target_for(rule, "good"), rules_for(rule, with_suppressor=False))
 
     before = now - timedelta(hours=3)
     for rule in RUNG:
@@ -229,8 +229,8 @@ async def _falling_endpoint(
 
 
 async def _flapping(account: Account, start: datetime) -> Counter[tuple[str, str]]:
-    """Bad every other minute, for a quarter of an hour."""
-    minutes = 16
+    """Bad every other minute, for twelve minutes."""
+    minutes = 12
     for rule in FLAPPING:
         target = target_for(rule, "flapping")
         await account.watch(target, (rule,))

@@ -18,12 +18,13 @@ from watch.rules import SEVERITIES
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "docs/runbooks"
 PAGES = pages()
+PROGRAM = typer.main.get_group(app)
 NOT_OF_AN_ALARM = {"README", "cost", "evaluation"}
 """The index, and what people ask that no alarm tells."""
 
 HEADINGS = ["What it means", "Look first", "Make it quiet", "How it was tested"]
 VIEWS = re.compile(
-    r"/(?:(?:tenants|endpoints|models|traces|evaluations)/\{[a-z_]+\}|requests(?:\?[^ ]*)?|cost|alarms)?"
+    r"/(?:(?:tenants|endpoints|models|traces|evaluations)/\{[a-z_]+\}|requests(?:\?[^ ]*)?|cost|alarms|platform)?"
 )
 COMMANDS = ("llm-platform ", "aws ", "metric ", "bill ", "calls ", "curl ", "python -m ")
 BEING_BUILT = {"watch"}
@@ -128,7 +129,7 @@ def test_every_variable_of_alarms_exists(name: str) -> None:
 def test_every_command_exists_with_the_options_that_it_is_given(name: str) -> None:
     for words in commands_in(text_of(name)):
         if words[0] not in BEING_BUILT:
-            check(typer.main.get_group(app), words)
+            check(PROGRAM, words)
 
 
 def check(command: Any, words: list[str]) -> None:
