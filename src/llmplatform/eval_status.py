@@ -1,6 +1,7 @@
 """How each series of scores stands, as the drift job tells people: a row a tenant in the detector's table.
 
-What the detector itself keeps is the worker's own affair and lies beside it; this is for whoever looks. Pure.
+Beside the series the row tells when the job looked, and whether the tenant's scores are missing. What the
+detector itself keeps is the worker's own affair and lies beside it; this is for whoever looks. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,9 @@ from llmplatform.eval_series import Series
 STATUS_ENTRY: Final = "drift"
 """Sort key of a tenant's row; the partition key is the tenant."""
 STATUSES: Final = "statuses"
-"""The attribute of that row."""
+"""The attribute of that row with the series."""
+LOOKED: Final = "looked"
+"""The attribute with the job's look."""
 
 
 class FallStatus(msgspec.Struct, frozen=True):
@@ -57,6 +60,16 @@ class SeriesStatus(msgspec.Struct, frozen=True, omit_defaults=True):
         return Series.of(self.key)
 
 
+class Look(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The job's last look at a tenant."""
+
+    at: datetime
+    missing_stage: str | None = None
+    """Where the tenant's scores get lost; None where none are missing."""
+    missing_checked_at: datetime | None = None
+    """When that was found out: the request ledger is read now and then only. None while there are scores."""
+
+
 def encode_statuses(statuses: Sequence[SeriesStatus]) -> dict[str, Any]:
     """The attribute of a tenant's row."""
     return {"S": _ENCODER.encode(statuses).decode()}
@@ -70,5 +83,24 @@ def decode_statuses(item: Mapping[str, Mapping[str, Any]]) -> tuple[SeriesStatus
         raise TelemetryFault("not the drift status of a tenant") from None
 
 
+def encode_look(look: Look) -> dict[str, Any]:
+    """The attribute of a tenant's row."""
+    return {"S": _ENCODER.encode(look).decode()}
+
+
+def decode_look(item: Mapping[str, Mapping[str, Any]]) -> Look | None:
+    """When the job looked and what it missed; None where an older version wrote the row.
+
+    Raises TelemetryFault for what is no look.
+    """
+    if LOOKED not in item:
+        return None
+    try:
+        return _LOOK.decode(item[LOOKED]["S"])
+    except (KeyError, TypeError, msgspec.DecodeError):
+        raise TelemetryFault("not the look of the drift job") from None
+
+
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(tuple[SeriesStatus, ...])
+_LOOK: Final = msgspec.json.Decoder(Look)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +16,12 @@ from llmplatform.aws.buckets import bucket_name
 from llmplatform.aws.envelope import ContentKeys
 from llmplatform.aws.eval_content import ContentReader, Said
 from llmplatform.aws.eval_reader import EvalReader, JudgedScores
+from llmplatform.aws.eval_workers import heartbeats
 from llmplatform.aws.ledger_reader import LedgerReader
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_HISTORY
 from llmplatform.clock import Clock, SystemClock
-from llmplatform.errors import TelemetryFault
-from llmplatform.eval_heartbeat import WORKERS, Heartbeat, decode_heartbeat
+from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.eval_status import STATUS_ENTRY, SeriesStatus, decode_statuses
 from llmplatform.evaluations import EvalResult
 from llmplatform.ids import TenantId
@@ -34,7 +33,6 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 READS_AT_ONCE: Final = 8
-_TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -68,11 +66,7 @@ class Account:
     async def whole(self, scores: JudgedScores) -> EvalResult | None:
         """The whole result of which these are the figures; None where it is gone meanwhile."""
         async with self._reads:
-            start = scores.event_at
-            async for result in self.results.of_tenant(scores.tenant_id, start, start + _TICK):
-                if (result.request_id, result.judge.identity) == (scores.request_id, scores.judge_identity):
-                    return result
-        return None
+            return await self.results.whole(scores)
 
     async def of_trace(self, trace_id: str) -> list[EvalResult]:
         """All results of the requests under a trace (32 hex digits)."""
@@ -103,20 +97,7 @@ class Account:
 
     async def workers(self) -> tuple[Heartbeat, ...]:
         """Workers that have lately told of themselves, the latest first; what cannot be read is left out."""
-        pages = self.dynamodb.get_paginator("query").paginate(
-            TableName=EVAL_DETECTOR.name,
-            KeyConditionExpression="#owner = :workers",
-            ExpressionAttributeNames={"#owner": EVAL_DETECTOR.partition_key.name},
-            ExpressionAttributeValues={":workers": {"S": WORKERS}},
-        )
-        beats = []
-        async for page in pages:
-            for item in page["Items"]:
-                try:
-                    beats.append(decode_heartbeat(item))
-                except TelemetryFault:  # of another version
-                    continue
-        return tuple(sorted(beats, key=lambda beat: beat.at, reverse=True))
+        return await heartbeats(self.dynamodb)
 
 
 @asynccontextmanager

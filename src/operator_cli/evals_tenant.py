@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Final
 
 from llmplatform.aws.eval_reader import JudgedScores
+from llmplatform.eval_scores import Line, Worst, epoch_in, lines_of, worst_of
 from llmplatform.evaluations import BERTSCORE, Judge
 from llmplatform.ids import TenantId
 from operator_cli.console import CommandFailed, print_table
 from operator_cli.evals_account import Account, open_account
-from operator_cli.evals_scores import Line, Worst, epoch_in, lines_of, worst_of
 from operator_cli.evals_times import When, minute
 from operator_cli.evals_view import BadAnswer, Overview, facts_of_overview, overview
 

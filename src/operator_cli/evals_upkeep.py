@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from evalworker.stores.compaction import MIN_AGE, Replaced, compact
-from evalworker.stores.parked import ParkedRecord, ParkedRecords
+from evalworker.stores.parked import ParkedRecords
 from llmplatform.aws.sessions import aws_session
 from llmplatform.clock import SystemClock
+from llmplatform.eval_parked import ParkedRecord
 from operator_cli.console import ERR, OUT, CommandFailed, print_table
 from operator_cli.evals_account import eval_settings, open_history
 from operator_cli.evals_times import When, iso, last_day, minute, second

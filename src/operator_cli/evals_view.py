@@ -16,9 +16,9 @@ from rich.text import Text
 
 from llmplatform.aws.eval_content import Said, Withheld
 from llmplatform.eval_heartbeat import Heartbeat
+from llmplatform.eval_scores import Line, Mean, Worst, width_of
 from llmplatform.eval_status import SeriesStatus
 from llmplatform.evaluations import BERTSCORE, EvalResult, Judge
-from operator_cli.evals_scores import Line, Mean, Worst, width_of
 from operator_cli.evals_times import iso, minute, second
 
 _BARS: Final = "▁▂▃▄▅▆▇█"

@@ -21,7 +21,16 @@ from evalworker.drift.fold import HourRow, SeriesFold
 from llmplatform.aws.tables import EVAL_DETECTOR
 from llmplatform.errors import TelemetryFault
 from llmplatform.eval_series import Series
-from llmplatform.eval_status import STATUS_ENTRY, STATUSES, SeriesStatus, decode_statuses, encode_statuses
+from llmplatform.eval_status import (
+    LOOKED,
+    STATUS_ENTRY,
+    STATUSES,
+    Look,
+    SeriesStatus,
+    decode_statuses,
+    encode_look,
+    encode_statuses,
+)
 from llmplatform.ledger import hour_of as hour_text
 
 Item = dict[str, dict[str, Any]]
@@ -68,10 +77,13 @@ def encode_tenant(
     tenant_id: str, drift: TenantDrift, statuses: Sequence[SeriesStatus], claim: int, now: datetime
 ) -> Item:
     """The row of a tenant."""
+    watched = drift.watched
+    look = Look(now) if watched is None else Look(now, watched.stage, watched.checked_at)
     return {
         **_key(tenant_id, STATUS_ENTRY, claim, now),
         "state": {"B": zlib.compress(_ENCODER.encode(drift))},
         STATUSES: encode_statuses(statuses),
+        LOOKED: encode_look(look),
     }
 
 

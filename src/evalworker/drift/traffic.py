@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from evalworker.drift.watchdog import Traffic
-from llmplatform.aws.tables import EVAL_DETECTOR, REQUEST_LEDGER
-from llmplatform.errors import TelemetryFault
-from llmplatform.eval_heartbeat import WORKERS, Heartbeat, decode_heartbeat
+from llmplatform.aws.eval_workers import heartbeats
+from llmplatform.aws.tables import REQUEST_LEDGER
+from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.invocation import Outcome
 from llmplatform.ledger import partition_keys
 from llmplatform.sampling import evaluation_chosen
@@ -40,16 +39,7 @@ class TrafficReader:
 
     async def workers(self, now: datetime, *, within: timedelta) -> tuple[Heartbeat, ...]:
         """Workers that were heard of lately."""
-        answer = await self._dynamodb.query(
-            TableName=EVAL_DETECTOR.name,
-            KeyConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": EVAL_DETECTOR.partition_key.name},
-            ExpressionAttributeValues={":owner": {"S": WORKERS}},
-        )
-        heard = []
-        for item in answer["Items"]:
-            with suppress(TelemetryFault):  # of another version: as if it had said nothing
-                heard.append(decode_heartbeat(item))
+        heard = await heartbeats(self._dynamodb)
         return tuple(worker for worker in heard if now - worker.at <= within)
 
     async def _of_partition(self, key: str, start: datetime, end: datetime) -> Traffic:

@@ -23,6 +23,8 @@ RETENTION: Final = timedelta(days=EVAL_RESULTS.retention_days)
 _BY_TRACE, _BY_JUDGED = EVAL_RESULTS.indexes
 _FIGURES: Final = ("tenant_id", "judged_key", *(_BY_JUDGED.projected or ()))
 
+_TICK: Final = timedelta(microseconds=1)
+
 Row = Mapping[str, Mapping[str, Any]]
 
 
@@ -112,6 +114,13 @@ class EvalReader:
             result = decode_result(_as_json(row))
             if result.event_at >= oldest:
                 yield result
+
+    async def whole(self, scores: JudgedScores) -> EvalResult | None:
+        """The whole result of which these are the figures; None where it is gone meanwhile."""
+        async for result in self.of_tenant(scores.tenant_id, scores.event_at, scores.event_at + _TICK):
+            if (result.request_id, result.judge.identity) == (scores.request_id, scores.judge_identity):
+                return result
+        return None
 
     async def judged_since(self, tenant_id: str, moment: datetime) -> AsyncGenerator[JudgedScores, None]:
         """What was judged from `moment` on, in that order, whatever time it counts for.

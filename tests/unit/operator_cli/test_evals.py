@@ -14,13 +14,13 @@ from llmplatform.aws.envelope import ContentKeys, ContentTampered, KeyServiceFai
 from llmplatform.aws.eval_content import NO_PERMISSION, NOTHING_STORED, ContentReader, Withheld
 from llmplatform.aws.eval_reader import JudgedScores
 from llmplatform.eval_heartbeat import Heartbeat
+from llmplatform.eval_scores import lines_of, width_of, worst_of
 from llmplatform.eval_status import SeriesStatus
 from llmplatform.evaluations import EvalContent, Judge
 from llmplatform.testing import make_policy
 from operator_cli.__main__ import main
 from operator_cli.doctor_evals import CALIBRATION_WARNING_DAYS, calibration_check, judge_check, workers_check
 from operator_cli.evals_columns import CONTENT, FIGURES, content_of, figures_of
-from operator_cli.evals_scores import lines_of, width_of, worst_of
 from operator_cli.evals_show_view import Shown, evaluations, facts_of_shown
 from operator_cli.evals_times import parse_when
 from operator_cli.evals_view import BadAnswer, Overview, facts_of_overview, overview, sparkline

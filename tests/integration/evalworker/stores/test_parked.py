@@ -9,8 +9,9 @@ import pytest
 from corpus.eval_results import CANARY
 from evalworker.records import StreamRecord
 from evalworker.stores.objects import Objects
-from evalworker.stores.parked import ParkedRecord, ParkedRecords
+from evalworker.stores.parked import ParkedRecords
 from llmplatform.errors import TelemetryFault
+from llmplatform.eval_parked import ParkedRecord, parked_key, parked_reason
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,6 +32,7 @@ async def parked(objects: Objects) -> list[ParkedRecord]:
 async def test_a_record_is_noted_with_the_place_to_read_it_again(objects: Objects) -> None:
     await ParkedRecords(objects).put(record(), "undecodable")
     (note,) = await parked(objects)
+    assert parked_reason(parked_key(note)) == "undecodable"
     assert note == ParkedRecord(
         schema_version=1,
         reason="undecodable",

@@ -10,11 +10,11 @@ import pytest
 from evalworker.drift.detector import MONTH_MINUTES
 from evalworker.drift.fold import SeriesFold
 from evalworker.drift.publish import current_epochs, missing_line, published_series, score_lines, statuses_of
-from evalworker.drift.rows import TenantDrift, decode_tenant, encode_tenant, hour_entry, known_series
+from evalworker.drift.rows import TenantDrift, Watched, decode_tenant, encode_tenant, hour_entry, known_series
 from evalworker.drift.settings import DriftSettings
 from llmplatform.errors import TelemetryFault
 from llmplatform.eval_series import Series
-from llmplatform.eval_status import decode_statuses
+from llmplatform.eval_status import LOOKED, Look, decode_look, decode_statuses
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SETTINGS = DriftSettings()
@@ -100,8 +100,19 @@ def test_a_tenants_row_keeps_its_series_and_tells_how_they_stand() -> None:
         (OLD, False),
         (NEW, True),
     ]
+    assert decode_look(item) == Look(NOW)
     with pytest.raises(TelemetryFault, match="rebuild"):
         decode_tenant({**item, "state": {"B": b"of another version"}})
+
+
+def test_a_tenants_row_tells_where_its_scores_get_lost() -> None:
+    checked = NOW - timedelta(minutes=4)
+    item = encode_tenant("acme", TenantDrift(watched=Watched(checked, "judge")), (), 7, NOW)
+    assert decode_look(item) == Look(NOW, "judge", checked)
+    before = {name: value for name, value in item.items() if name != LOOKED}
+    assert decode_look(before) is None
+    with pytest.raises(TelemetryFault, match="look"):
+        decode_look({LOOKED: {"S": "[]"}})
 
 
 def test_hours_of_a_series_sort_by_time() -> None:

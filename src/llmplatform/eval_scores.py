@@ -1,7 +1,8 @@
-"""Scores over time, as weighted means, one judge epoch at a time. Pure.
+"""Scores over time, as weighted means, one judge epoch at a time, and the worst answers. Pure.
 
 Each score stands for as many requests as its sample rate says, so means are weighted by it. Scores of two
-judges are never put into one figure: whatever is made here is of one epoch.
+judges are never put into one figure: whatever is made here is of one epoch. The command and the console show
+the same.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from llmplatform.aws.eval_reader import JudgedScores
-from llmplatform.eval_series import Series
+from llmplatform.eval_series import MinuteScores, Series
 from llmplatform.evaluations import BERTSCORE, DIMENSIONS, JUDGE_DIMENSIONS, epoch_of
 
 HOURLY_UP_TO: Final = timedelta(hours=48)
@@ -34,6 +35,12 @@ class Mean:
         self.n += 1
         self.weight += weight
         self.total += value * weight
+
+    def add_minute(self, minute: MinuteScores) -> None:
+        """Take the scores of a minute, summed already."""
+        self.n += minute.n
+        self.weight += minute.weight
+        self.total += minute.weighted_sum
 
     @property
     def value(self) -> float | None:
