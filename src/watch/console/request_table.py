@@ -12,8 +12,10 @@ from llmplatform.prices import PriceTable
 from llmplatform.usage import TokenUsage
 from watch.console.tables import Cell, Column, Row, State, Table
 from watch.requests.filters import Slow
-from watch.requests.pricing import cost_of_request
+from watch.requests.pricing import BY_THE_HOUR, NO_PRICE, NOT_COUNTED, cost_of_request
 
+_SHORTLY: Final = {BY_THE_HOUR: "by the hour", NO_PRICE: "no price", NOT_COUNTED: "not counted"}
+"""Why a cost is unknown, in a table; a trace's page says all of it."""
 OUTCOME_STATES: Final[Mapping[Outcome, State]] = {
     Outcome.COMPLETED: "ok",
     Outcome.CLIENT_CANCELLED: "muted",
@@ -35,7 +37,7 @@ _COLUMNS: Final = (
     Column("output", "Output", "tokens"),
     Column("source", "Counted by", help="who told the tokens: the model's report, or an estimate of ours"),
     Column("cost", "Cost, estimated", "usd", help="at the prices of its day"),
-    Column("score", "Lowest score", "score", help="of the judge's dimensions, 1 to 5"),
+    Column("score", "Lowest score", "number", help="of the judge's dimensions, 1 to 5"),
 )
 
 
@@ -77,9 +79,10 @@ def _row(
 ) -> Row:
     slow = None if objectives is None else Slow.by(objectives)
     cost = cost_of_request(row, prices, region)
+    trace = ids.as_uuid(row.trace_id)
     return {
         "completed_at": row.completed_at,
-        "trace": Cell(ids.as_uuid(row.trace_id), href=trace_path(row.trace_id)),
+        "trace": Cell(trace, href=trace_path(row.trace_id), title=trace),
         "tenant": Cell(row.tenant_id, note=None if row.origin == "client" else row.origin),
         "model": _model(row),
         "outcome": Cell(row.outcome.value, state=OUTCOME_STATES[row.outcome], note=row.error_code),
@@ -87,7 +90,7 @@ def _row(
         "total": _time(row.total_latency_ms, None if slow is None else slow.total_ms),
         **_tokens(row.usage),
         "source": row.usage_source.value,
-        "cost": Cell(cost.amount_usd, note=cost.why_unknown if cost.amount_usd is None else None),
+        "cost": Cell(cost.amount_usd, note=_SHORTLY.get(cost.why_unknown or "")),
         "score": _lowest(judged, sampled=row.sampled),
     }
 

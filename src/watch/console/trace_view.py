@@ -223,6 +223,7 @@ def _tokens(number: int, cost: RequestCost) -> Table:
         ],
         totals={
             "call": "Sum",
+            **dict.fromkeys(("class", "tokens", "source", "price_key", "price", "since"), ""),
             "amount": Cell(
                 None if cost.amount_usd is None else f"{cost.amount_usd:f}",
                 note=None if cost.amount_usd is not None else at_least,
@@ -238,7 +239,7 @@ def _scores(number: int, results: Sequence[EvalResult]) -> Table:
         name=f"scores-{number}",
         columns=(
             Column("dimension", "Dimension", sortable=False),
-            Column("score", "Score", "score", "1 to 5, higher is better", sortable=False),
+            Column("score", "Score", "number", "1 to 5, higher is better", sortable=False),
             Column("epoch", "Epoch", help="what makes scores comparable", sortable=False),
             Column("judged", "Judged", "time", sortable=False),
         ),

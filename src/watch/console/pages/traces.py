@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -24,7 +25,7 @@ from watch.console.faults import CannotBeRead
 from watch.console.observe import log_content_read
 from watch.console.pages.asking import SignedIn
 from watch.console.parts import ConsoleParts
-from watch.console.rendering import as_csv, page
+from watch.console.rendering import address, as_csv, page
 from watch.console.request_table import request_table, trace_path
 from watch.console.trace_view import Around, view_of, why_not
 from watch.console.viewer import Viewer
@@ -74,6 +75,12 @@ def routes(parts: ConsoleParts) -> APIRouter:
         if request.query_params.get("log"):
             log = await _log(parts, viewer, found)
         return await _page(parts, request, viewer, found, log=log)
+
+    @router.get("/traces/{any_id}/content")
+    async def back(request: Request, any_id: str) -> Response:
+        # The address of a page that shows what was said, loaded again, shows it no more.
+        to = address(f"/traces/{quote(any_id, safe='')}", request.query_params)
+        return RedirectResponse(to, HTTPStatus.SEE_OTHER)
 
     @router.post("/traces/{any_id}/content")
     async def content(request: Request, viewer: SignedIn, any_id: str) -> Response:
