@@ -133,11 +133,17 @@ class HistoryItem:
     summary: str
     state: State | None = None
     """What it became, of a change of state."""
+    before: State | None = None
     reason: str = ""
     action: str | None = None
     """ARN of what was told, of an action."""
     outcome: str | None = None
     """`Succeeded`, `Failed` or `Suppressed`, of an action."""
+
+    @property
+    def is_about_ringing(self) -> bool:
+        """Whether it rang, ended or told somebody; not that data came, or a setting changed."""
+        return self.kind == "Action" or "ALARM" in {self.state, self.before}
 
 
 def history_item(document: Mapping[str, Any]) -> HistoryItem:
@@ -146,14 +152,16 @@ def history_item(document: Mapping[str, Any]) -> HistoryItem:
         data = json.loads(document.get("HistoryData") or "{}")
     except ValueError:
         data = {}
-    new = data.get("newState", {}) if isinstance(data, dict) else {}
+    known = data if isinstance(data, dict) else {}
+    new, old = known.get("newState", {}), known.get("oldState", {})
     return HistoryItem(
         name=document["AlarmName"],
         at=document["Timestamp"],
         kind=document["HistoryItemType"],
         summary=document.get("HistorySummary", ""),
         state=new.get("stateValue"),
+        before=old.get("stateValue"),
         reason=new.get("stateReason", ""),
-        action=data.get("notificationResource") if isinstance(data, dict) else None,
-        outcome=data.get("actionState") if isinstance(data, dict) else None,
+        action=known.get("notificationResource"),
+        outcome=known.get("actionState"),
     )

@@ -33,7 +33,7 @@ from watch.console.parts import ConsoleParts
 from watch.console.sessions import SessionSeal
 from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
-from watch.reading.aws_calls import count_calls_of
+from watch.reading.aws_calls import CountedHttp, count_calls_of
 from watch.reading.calibrations import CalibrationReader
 from watch.reading.lives import LifeReaders
 from watch.reading.log_lines import LogLineReader
@@ -111,7 +111,7 @@ async def _lean_dynamodb(stack: AsyncExitStack, session: aioboto3.Session, clock
     region = session.region_name or ""
     credentials = await stack.enter_async_context(await CredentialSource.of(session))
     return await stack.enter_async_context(
-        SignedHttp(
+        CountedHttp(
             service="dynamodb",
             url=endpoint_url("dynamodb", region, os.environ),
             region=region,

@@ -18,6 +18,10 @@ _CHECKOUT: Final = Path(__file__).parents[3] / "docs" / "runbooks"
 _NAME: Final = re.compile(r"[a-z0-9-]{1,64}")
 _INDEX: Final = "README"
 _TO_PAGE: Final = re.compile(r"\]\((?:\./)?([a-z0-9-]+)\.md(#[^)\s]*)?\)")
+_CONSOLE_PATH: Final = re.compile(
+    r"<code>(/(?:tenants|endpoints|models|requests|traces|evaluations|cost|alarms|platform)(?:[/?][^<{}\s]*)?)</code>"
+)
+"""What is written as a path of the console and has no placeholder left in it."""
 _TO_REPOSITORY: Final = re.compile(r"\[([^\]]+)\]\((?:\.\./|\./)[^)]*\)")
 
 
@@ -34,7 +38,8 @@ def runbook(name: str | None, about: Mapping[str, str]) -> Markup | None:
     text = _TO_REPOSITORY.sub(r"\1", text)
     for placeholder, value in about.items():
         text = text.replace(f"{{{placeholder}}}", quote(value, safe=""))
-    return Markup(_markdown.render(text))  # noqa: S704  # rendered with HTML off: what looks like it is text
+    html = _CONSOLE_PATH.sub(r'<a href="\1"><code>\1</code></a>', _markdown.render(text))
+    return Markup(html)  # noqa: S704  # rendered with HTML off: what looks like it is text
 
 
 def _made_markdown() -> MarkdownIt:

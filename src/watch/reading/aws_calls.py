@@ -3,10 +3,12 @@
 Counted where each attempt goes out, whichever client and room it comes from: none needs to remember to.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
+
+from llmplatform.aws.signed_http import Answer, SignedHttp
 
 if TYPE_CHECKING:
     import aioboto3
@@ -44,3 +46,12 @@ def count_call(*_: Any, **__: Any) -> None:
 def count_calls_of(session: "aioboto3.Session") -> None:
     """Count every attempt of every client that this session will open."""
     session.events.register("before-send", count_call)
+
+
+class CountedHttp(SignedHttp):
+    """A client without an SDK whose calls count too."""
+
+    async def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """As SignedHttp does."""
+        count_call()
+        return await super().post(path, headers, body)

@@ -146,7 +146,7 @@ def _may_see(viewer: Viewer, alarm: AlarmState) -> bool:
 
 def _wanted(alarms: list[AlarmState], query: Mapping[str, str]) -> list[AlarmState]:
     """The alarms that a query asks for: by state and part of the name; parts of composites on demand."""
-    state, text = query.get("state", ""), query.get("name", "").strip().lower()
+    state, text = query.get("state", "ALARM"), query.get("name", "").strip().lower()
     parts = query.get("parts") == "yes"
     found = [
         alarm
@@ -192,13 +192,13 @@ def alarms_table(alarms: Iterable[AlarmState]) -> Table:
         ),
         rows=rows,
         rests_on=f"{len(rows)} alarms",
-        empty="No alarm is like that.",
+        empty="No alarm is like that: choose another state, or a part of a name.",
     )
 
 
 def history_table(items: Iterable[HistoryItem]) -> Table:
     """Changes of state and what was sent, newest first."""
-    rows: list[Row] = [_history_row(item) for item in items if item.kind != "ConfigurationUpdate"]
+    rows: list[Row] = [_history_row(item) for item in items if item.is_about_ringing]
     return Table(
         name="history",
         caption="What happened, and who was told",

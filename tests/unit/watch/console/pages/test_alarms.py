@@ -36,6 +36,10 @@ def some_alarms() -> AlarmPages:
         for name in (ACME, ZETA)
         for kind, data in (
             ("StateUpdate", {"newState": {"stateValue": "ALARM", "stateReason": f"<b>{name}</b>"}}),
+            (
+                "StateUpdate",
+                {"newState": {"stateValue": "OK"}, "oldState": {"stateValue": "INSUFFICIENT_DATA"}},
+            ),
             ("Action", {"actionState": "Succeeded", "notificationResource": TOPIC}),
         )
     ]
@@ -61,6 +65,8 @@ async def test_what_rings_comes_first_and_parts_are_shown_on_demand() -> None:
     assert "tenant/acme" in answer.text
     assert "gpu-pressure" not in answer.text
     assert "gpu-pressure" in (await get("/alarms?parts=yes&name=gpu", some_alarms())).text
+    assert "gpu-failing" not in answer.text
+    assert "gpu-failing" in (await get("/alarms?state=", some_alarms())).text
 
 
 async def test_reasons_are_text_and_receivers_keep_their_secrets() -> None:
@@ -128,10 +134,11 @@ async def test_a_reader_asks_again_after_a_failure() -> None:
 
 
 async def test_a_runbook_is_shown_for_what_the_alarm_is_about() -> None:
-    answer = await get(f"/runbooks/availability-burn?about={ACME}", some_alarms())
+    answer = await get("/runbooks/ttft-p99?about=llm-platform/tenant/acme/ttft-p99", some_alarms())
     assert answer.status_code == 200
     assert "<h1>" in answer.text
     assert "{tenant}" not in answer.text
+    assert '<a href="/tenants/acme"><code>/tenants/acme</code></a>' in answer.text
 
 
 @pytest.mark.parametrize("name", ["none", "..%2F..%2FREADME", "README.md", "%00"])
