@@ -219,7 +219,7 @@ async def _falling_endpoint(
             assert isinstance(rule, MetricRule)
             await account.feed.put(rule.reading.series(endpoint.variables), at, values)
     await account.feed.send()
-    timeline = []
+    timeline: list[tuple[timedelta, str, str]] = []
     for minute in range(1, 13):
         at = start + minute * MINUTE + SETTLED
         for change in (await account.evaluator.look(at)).changes:

@@ -1,10 +1,11 @@
-"""A page for each alarm, and nothing on it that is not so: thresholds, links, commands, variables, tests."""
+"""A page for each alarm, and nothing on it that is not so: thresholds, links, commands, settings, tests."""
 
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 import typer.main
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 from harness.runbook_lines import lines_of, pages, severity_of
 from operator_cli.__main__ import app
 from watch.limits import PREFIX, Limits
+from watch.requests.filters import Filters
 from watch.rules import SEVERITIES
 
 ROOT = Path(__file__).parents[3]
@@ -24,11 +26,11 @@ NOT_OF_AN_ALARM = {"README", "cost", "evaluation"}
 
 HEADINGS = ["What it means", "Look first", "Make it quiet", "How it was tested"]
 VIEWS = re.compile(
-    r"/(?:(?:tenants|endpoints|models|traces|evaluations)/\{[a-z_]+\}|requests(?:\?[^ ]*)?|cost|alarms|platform)?"
+    r"/(?:(?:tenants|endpoints|models|traces|evaluations)/\{[a-z_]+\}"
+    r"|requests(?:\?[^ ]*)?|cost|alarms|platform)?"
 )
 COMMANDS = ("llm-platform ", "aws ", "metric ", "bill ", "calls ", "curl ", "python -m ")
-BEING_BUILT = {"watch"}
-"""Groups of commands that the documents may name before they are there."""
+ASKED_OF_REQUESTS = {"tenant", "model", "outcome", "error", "origin", "slow", "slow_ms", "score", "dimension"}
 
 every_page = pytest.mark.parametrize("page", PAGES)
 every_document = pytest.mark.parametrize("name", sorted(path.stem for path in RUNBOOKS.glob("*.md")))
@@ -97,6 +99,9 @@ def test_a_view_that_is_named_is_one_that_the_console_has(name: str) -> None:
     for span in spans(text_of(name)):
         if re.match(r"/(?:tenants|endpoints|models|traces|evaluations|requests|cost|alarms)\b", span):
             assert VIEWS.fullmatch(span), span
+            asked = dict(parse_qsl(span.partition("?")[2]))
+            assert asked.keys() <= ASKED_OF_REQUESTS
+            Filters.asked({name: value.strip("{}") for name, value in asked.items()})
 
 
 @every_document
@@ -128,8 +133,7 @@ def test_every_variable_of_alarms_exists(name: str) -> None:
 @every_document
 def test_every_command_exists_with_the_options_that_it_is_given(name: str) -> None:
     for words in commands_in(text_of(name)):
-        if words[0] not in BEING_BUILT:
-            check(PROGRAM, words)
+        check(PROGRAM, words)
 
 
 def check(command: Any, words: list[str]) -> None:
