@@ -12,6 +12,7 @@ RUN python -m venv /opt/platform \
     && VIRTUAL_ENV=/opt/platform/emulator /opt/platform/bin/uv pip install --no-cache --require-hashes --requirement requirements/emulator.txt
 COPY pyproject.toml README.md ./
 COPY src src
+COPY docs/runbooks docs/runbooks
 RUN VIRTUAL_ENV=/opt/platform /opt/platform/bin/uv pip install --no-cache --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
