@@ -118,16 +118,18 @@ class Laptop:
             await Tenants(ssm, SystemClock()).create(self.policy, key=self.key)
 
     @asynccontextmanager
-    async def gateway(self, *, ready: bool = True, **more: str) -> AsyncIterator[GatewayProcess]:
-        """A gateway with `more` in its environment, killed at the end if it still runs."""
+    async def gateway(
+        self, *, ready: bool = True, within_s: float = 20, **more: str
+    ) -> AsyncIterator[GatewayProcess]:
+        """A gateway with `more` in its environment, up `within_s`, killed at the end if it still runs."""
         log_file = self.folder / f"gateway-{secrets.token_hex(4)}.log"
         child = await Child.start("gateway", "gateway", environment=self.environment(more), log_file=log_file)
         try:
-            port = await eventually(lambda: _port_of(child), within_s=20)
+            port = await eventually(lambda: _port_of(child), within_s=within_s)
             process = GatewayProcess(child, f"http://127.0.0.1:{port}", self.key)
             if ready:
                 async with process.http() as client:
-                    await until(client.get, "/readyz")
+                    await until(client.get, "/readyz", within_s=within_s)
             yield process
         finally:
             child.kill()
@@ -189,8 +191,13 @@ class Laptop:
 
 
 @asynccontextmanager
-async def running_laptop(folder: Path, *, started: bool = True, **policy: Any) -> AsyncIterator[Laptop]:
-    """An AWS for one tenant; its emulator only if `started`, else at an address where nothing listens yet."""
+async def running_laptop(
+    folder: Path, *, started: bool = True, metered: bool = False, **policy: Any
+) -> AsyncIterator[Laptop]:
+    """An AWS for one tenant; its emulator only if `started`, else at an address where nothing listens yet.
+
+    `metered`, the runtimes publish what AWS publishes of itself.
+    """
     async with AsyncExitStack() as stack:
         aws = Emulator(folder, port=free_port())
         stack.push_async_callback(aws.stop)
@@ -199,7 +206,9 @@ async def running_laptop(folder: Path, *, started: bool = True, **policy: Any) -
         laptop = Laptop(
             folder=folder,
             aws=aws,
-            runtime=await stack.enter_async_context(serve_runtime()),
+            runtime=await stack.enter_async_context(
+                serve_runtime(cloudwatch_url=aws.url if metered else None)
+            ),
             emf=await stack.enter_async_context(serve_emf(sandbox_session(), endpoint_url=aws.url)),
             traces=await stack.enter_async_context(serve_traces()),
             policy=make_policy(

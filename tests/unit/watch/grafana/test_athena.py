@@ -47,21 +47,20 @@ _AS_IN_GLUE = ", ".join(
 
 def row(number: int, score: int, *, tenant: str = "acme", judge: str = "judge-a", **more: Any) -> HistoryRow:
     """An answer of a model with this score in every dimension."""
-    at = DAY + timedelta(minutes=number)
-    fields = {"bertscore": 0.87, "rate": 1.0, "days": 0, "model": "small"} | more
-    at += timedelta(days=int(fields["days"]))
+    fields: dict[str, Any] = {"bertscore": 0.87, "rate": 1.0, "days": 0, "model": "small"} | more
+    at = DAY + timedelta(minutes=number, days=fields["days"])
     event = SampleEvent(
         schema_version=1,
         request_id=ids.request_id(1_767_225_600_000 + number, number.to_bytes(10)),
         trace_id=ids.as_uuid(f"{number:032x}"),
         span_id=f"{number:016x}",
         tenant_id=tenant,
-        model_id=str(fields["model"]),
+        model_id=fields["model"],
         endpoint_type="bedrock",
         outcome="completed",
         received_at=at - timedelta(seconds=2),
         completed_at=at,
-        sample_rate=float(fields["rate"]),
+        sample_rate=fields["rate"],
         sample_reason="rate",
         content_mode="full",
         prompt=SECRET,
@@ -82,7 +81,7 @@ def row(number: int, score: int, *, tenant: str = "acme", judge: str = "judge-a"
         judge=Judge(judge, "vendor.judge-v1:0", "answer-quality", "1"),
         scores=dict.fromkeys(names, score),
         content_truncated=False,
-        bertscore_f1=float(fields["bertscore"]),
+        bertscore_f1=fields["bertscore"],
         bertscore_identity="scorer-a",
         content=EvalContent(prompt=SECRET, completion=SECRET, reasons=dict.fromkeys(names, SECRET)),
     )

@@ -3,7 +3,7 @@
 import json
 from pathlib import PurePosixPath
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # its stubs are not among our tools
 
 from harness.watched import WORLD
 from watch.grafana.boards import boards
