@@ -41,6 +41,8 @@ class EmfIntake:
         self.lines = 0
         self.rejections: deque[Rejection] = deque(maxlen=MAX_KEPT_REJECTIONS)
         self.rejected: Counter[str] = Counter()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.BaseTransport] = set()
         self._group = group
         self._stream = stream
 
@@ -48,6 +50,39 @@ class EmfIntake:
     def address(self) -> str:
         """What `AWS_EMF_AGENT_ENDPOINT` wants."""
         return f"tcp://127.0.0.1:{self.port}"
+
+    @property
+    def listening(self) -> bool:
+        """Whether it can be reached."""
+        return self._server is not None
+
+    async def listen(self) -> None:
+        """Let clients in, on the same port as before where there was one."""
+        if self._server is None:
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_server(lambda: _Lines(self), "127.0.0.1", self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def hang_up(self) -> None:
+        """Go away as an agent that dies does: nobody is let in, and who was there is cut off."""
+        self.close()
+        for connection in list(self._connections):
+            if isinstance(connection, asyncio.Transport):
+                connection.abort()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def joined(self, connection: asyncio.BaseTransport) -> None:
+        """Take note of a client."""
+        self._connections.add(connection)
+
+    def left(self, connection: asyncio.BaseTransport) -> None:
+        """Take note that one is gone."""
+        self._connections.discard(connection)
 
     def accept_line(self, line: bytes) -> None:
         """Take one line, with or without its newline. Never waits."""
@@ -85,6 +120,12 @@ class _Lines(asyncio.Protocol):
     def __init__(self, intake: EmfIntake) -> None:
         self._intake = intake
         self._rest = bytearray()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = transport
+        self._intake.joined(transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand over the lines that are whole now."""
@@ -96,6 +137,8 @@ class _Lines(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Hand over a last line that had no newline."""
+        if self._transport is not None:
+            self._intake.left(self._transport)
         self._intake.accept_line(bytes(self._rest))
 
 
@@ -119,14 +162,13 @@ async def serve_emf(
     ):
         delivery = CloudWatchDelivery(cloudwatch, logs)
         intake = EmfIntake(delivery, group=group, stream=stream)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Lines(intake), "127.0.0.1", port)
-        intake.port = server.sockets[0].getsockname()[1]
+        intake.port = port
+        await intake.listen()
         flusher = asyncio.create_task(delivery.flush_for_ever(), name="emf-flush")
         try:
             yield intake
         finally:
-            server.close()
+            intake.close()
             flusher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await flusher

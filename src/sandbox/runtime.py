@@ -20,6 +20,7 @@ from aiohttp import web
 
 from sandbox.bedrock import BedrockRuntime
 from sandbox.calls import CallLog
+from sandbox.emf_intake import EmfIntake
 from sandbox.engines.scripted import Script
 from sandbox.hardware import Hardware
 from sandbox.native_metrics import MetricSink, NativeMetrics, NoMetrics
@@ -71,11 +72,13 @@ async def serve_runtime(
     cloudwatch_url: str | None = None,
     metrics_interval_s: float = 5.0,
     endpoints: Mapping[str, Hardware] | None = None,
+    intake: EmfIntake | None = None,
 ) -> AsyncGenerator[SandboxRuntime, None]:
     """Serve both runtimes on one port (0 is any) until the block ends.
 
     ``served`` fixes engine and container of names; with ``cloudwatch_url`` the metrics that AWS
     publishes by itself go there. ``endpoints`` exist and run from the start, others from their first call.
+    ``intake`` can be switched off and on by the doors.
     """
     registry, calls = Registry(served), CallLog()
     hardware = dict(endpoints or {})
@@ -93,7 +96,7 @@ async def serve_runtime(
         app.router.add_post("/model/{path:.+}", BedrockRuntime(registry, calls, checks, sink).handle)
         app.router.add_post("/endpoints/{path:.+}", SageMakerRuntime(registry, calls, checks, sink).handle)
         app.router.add_post("/", SageMakerControl(hardware, checks).handle)
-        doors = _Doors(registry, calls, hardware)
+        doors = _Doors(registry, calls, hardware, intake)
         doors.hang(app.router)
         # Without cancellation a handler that waits would not notice that its client has left.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_S)
@@ -105,10 +108,23 @@ async def serve_runtime(
         yield SandboxRuntime(f"http://{host}:{bound_port}", registry, calls, metrics, hardware, runner.server)
 
 
-class _Doors:
-    """The HTTP side of arranging: scripts, calls, hardware figures."""
+class _Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The intake of log lines, as the doors have it."""
 
-    def __init__(self, registry: Registry, calls: CallLog, hardware: dict[str, Hardware]) -> None:
+    listening: bool
+
+
+class _Doors:
+    """The HTTP side of arranging: scripts, calls, hardware figures, the intake of log lines."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        calls: CallLog,
+        hardware: dict[str, Hardware],
+        intake: EmfIntake | None,
+    ) -> None:
+        self._intake = intake
         self._scripts = registry.scripts
         self._calls = calls
         self._hardware = hardware
@@ -123,6 +139,9 @@ class _Doors:
         router.add_delete("/_sandbox/calls", self.clear_calls)
         router.add_get("/_sandbox/hardware", self.list_hardware)
         router.add_put("/_sandbox/hardware/{name}", self.put_hardware)
+        if self._intake is not None:
+            router.add_get("/_sandbox/intake", self.show_intake)
+            router.add_put("/_sandbox/intake", self.put_intake)
 
     async def health(self, _: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -159,6 +178,19 @@ class _Doors:
             self._hardware[name] = self._hardware.get(name, Hardware()).changed(await request.read())
         except msgspec.DecodeError as error:
             raise web.HTTPBadRequest(text=f"hardware of {name}: {error}") from None
+        return web.Response(status=204)
+
+    async def show_intake(self, _: web.Request) -> web.Response:
+        return _json(_Intake(listening=self._intake is not None and self._intake.listening))
+
+    async def put_intake(self, request: web.Request) -> web.Response:
+        """Switch it off, as if the agent had died, or on again."""
+        wanted = await _read(request, _Intake)
+        if self._intake is not None:
+            if wanted.listening:
+                await self._intake.listen()
+            else:
+                self._intake.hang_up()
         return web.Response(status=204)
 
 
