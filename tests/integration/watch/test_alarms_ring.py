@@ -5,6 +5,7 @@ evaluator decides at times that are handed to it: good values hours ago, bad one
 waited for in the minutes to come. All of it happens once, for all tests of the file.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,8 +92,12 @@ class Account:
             await self.cloudwatch.delete_alarms(AlarmNames=names[at : at + 100])
         self.put.clear()
 
-    def sent(self, state: str = "ALARM") -> list[tuple[str, dict[str, Any]]]:
-        """What came so far, with the topic's name."""
+    async def sent(self, state: str = "ALARM") -> list[tuple[str, dict[str, Any]]]:
+        """What came so far and is on its way, with the topic's name."""
+        came = -1
+        while came != len(self.receiver.notifications):
+            came = len(self.receiver.notifications)
+            await asyncio.sleep(0.3)
         return [
             (envelope["TopicArn"].rpartition(":")[2], message)
             for envelope, message in zip(self.receiver.notifications, self.receiver.messages(), strict=True)
@@ -154,11 +159,12 @@ async def ring_everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
             await receiver.subscribe(session, aws.url, topic.name)
         account = Account(cloudwatch, AlarmFeed(intake, cloudwatch), AlarmEvaluator(cloudwatch), receiver)
         now = datetime.now(UTC).replace(second=0, microsecond=0)
-        quiet, sent_when_quiet, ringing, sent = await _all_rules(account, now)
-        await account.forget()
         timeline, sent_of_incident = await _falling_endpoint(account, now - timedelta(minutes=30))
         await account.forget()
         flapping = await _flapping(account, now - timedelta(minutes=30))
+        await account.forget()
+        receiver.notifications.clear()
+        quiet, sent_when_quiet, ringing, sent = await _all_rules(account, now)
         yield Rung(quiet, sent_when_quiet, ringing, sent, timeline, sent_of_incident, flapping)
 
 
@@ -176,7 +182,7 @@ async def _all_rules(
         await feed_good(account, rule, target_for(rule, "bad"), before)
     await account.feed.send()
     quiet = (await account.evaluator.look(before + SETTLED)).ringing
-    sent_when_quiet = account.sent()
+    sent_when_quiet = await account.sent()
 
     for rule in RUNG:
         if rule.key in LATER:
@@ -195,7 +201,7 @@ async def _all_rules(
         await feed_bad(account, BY_KEY[key], Platform(), after)
     await account.feed.send()
     later = await account.evaluator.look(after + SETTLED)
-    return quiet, sent_when_quiet, first.ringing | waited.ringing | later.ringing, account.sent()
+    return quiet, sent_when_quiet, first.ringing | waited.ringing | later.ringing, await account.sent()
 
 
 async def _falling_endpoint(
@@ -204,7 +210,7 @@ async def _falling_endpoint(
     """Three good minutes; from then on full GPUs, and half of the calls failing."""
     endpoint = EndpointVariant("falling", "AllTraffic", "ml.g5.12xlarge", 4)
     await account.watch(endpoint, [rule for rule in RULES if rule.scope == "endpoint"])
-    sent_before = len(account.sent())
+    sent_before = len(await account.sent())
     fault = start + 3 * MINUTE
     for minute in range(12):
         at = start + minute * MINUTE
@@ -225,7 +231,7 @@ async def _falling_endpoint(
         for change in (await account.evaluator.look(at)).changes:
             key = change.name.rpartition("/")[2]
             timeline.append((at - fault, key, change.new))
-    return timeline, account.sent()[sent_before:]
+    return timeline, (await account.sent())[sent_before:]
 
 
 async def _flapping(account: Account, start: datetime) -> Counter[tuple[str, str]]:
