@@ -48,7 +48,8 @@ async def test_an_operator_signs_in_and_out(running: ConsoleProcess) -> None:
 
 async def test_a_tenant_sees_itself_alone(running: ConsoleProcess) -> None:
     async with running.browser(key=running.tenant_keys["acme"]) as script:
-        page = await script.get("/")
+        page = await script.get("/", follow_redirects=True)
+        assert page.url.path == "/tenants/acme"
         assert "acme" in page.text
         assert "zeta" not in page.text
 
@@ -63,7 +64,7 @@ async def test_a_key_that_was_just_minted_opens_and_a_revoked_one_ends_its_sessi
         async with running.browser() as tenant:
             tenant_key = await tenants.add_key(TenantId("zeta"))
             assert (await sign_in(tenant, tenant_key)).status_code == 303
-            assert (await tenant.get("/")).status_code == 200
+            assert (await tenant.get("/tenants/zeta")).status_code == 200
             await roles.revoke_key("operator", apikeys.key_hash(key)[:12])
             await tenants.revoke_key(TenantId("zeta"), apikeys.key_hash(tenant_key)[:12])
             await until_sent_to_login(operator)
@@ -72,7 +73,7 @@ async def test_a_key_that_was_just_minted_opens_and_a_revoked_one_ends_its_sessi
 
 async def until_sent_to_login(browser: httpx.AsyncClient) -> None:
     for _ in range(50):
-        if (await browser.get("/")).status_code == 303:
+        if (await browser.get("/tenants")).status_code == 303:
             return
         await asyncio.sleep(0.2)
     raise AssertionError("the session goes on")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import timedelta
 from typing import Any
 
 from harness.alarm_pages import AlarmPages
@@ -9,6 +10,7 @@ from harness.console import ACME_KEY, OPERATOR_KEY, console
 from harness.figures import figures
 from harness.scripted_cloudwatch import ScriptedCloudWatch
 from llmplatform.eval_status import FallStatus, SeriesStatus
+from llmplatform.sampling import SamplingBrake
 from llmplatform.testing import START, FakeClock
 from watch.quality import Standing
 
@@ -120,7 +122,7 @@ async def test_the_policy_tells_the_brake_that_is_in_force() -> None:
         text = (await browser.get("/tenants/acme")).text
         assert "4,000 ms" in text
         assert "held down" not in text
-        made.policies.sampling_factor = lambda _now: 0.1  # type: ignore[method-assign]  # a brake of today
+        made.policies.brake(SamplingBrake(factor=0.1, expires_at=made.clock.now() + timedelta(hours=1)))
         assert "held down to 0.5 %" in (await browser.get("/tenants/acme")).text
 
 
