@@ -1,5 +1,6 @@
 """The pages of one request's life, in process: who sees what, and what is said when something is missing."""
 
+import base64
 import csv
 import io
 import logging
@@ -11,14 +12,17 @@ from typing import Any
 import httpx
 import pytest
 
-from corpus.eval_results import make_event, make_result
+from corpus.eval_results import TENANT_KEY, make_event, make_result
 from harness.console import ACME_KEY, BILLING_KEY, OPERATOR_KEY, ZETA_KEY, Console, console, hidden, sign_in
 from harness.ledger_table import Account, account, make_call
 from llmplatform import ids
+from llmplatform.aws.envelope import KeyUnavailable
+from llmplatform.aws.eval_content import ContentReader
 from llmplatform.aws.tables import EVAL_RESULTS, REQUEST_LEDGER
-from llmplatform.evaluations import EvalContent
+from llmplatform.evaluations import EvalContent, encode_content, encode_result
 from llmplatform.invocation import InvocationRecord, Outcome
 from llmplatform.policy import ContentMode
+from llmplatform.samples import Envelope
 from llmplatform.testing import FakeClock, make_record
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import TokenUsage
@@ -334,6 +338,85 @@ async def test_where_policy_or_role_forbid_it_nothing_that_was_said_is_shown(
         forced = await browser.post(f"{path_of(one)}/content")
         assert SAID not in page.text + forced.text
         assert not [line for line in caplog.records if line.message == "content_read"]
+
+
+class Keys:
+    """A tenant's key as KMS lets it be used."""
+
+    def __init__(self, refusal: str | None) -> None:
+        self._refusal = refusal
+
+    async def open(self, ciphertext: bytes, *, kms_key: str, tenant_id: str, request_id: str) -> bytes:
+        """What was sealed for this tenant, or KMS's refusal."""
+        assert (kms_key, tenant_id) == (TENANT_KEY, "acme")
+        assert request_id
+        if self._refusal is not None:
+            raise KeyUnavailable(self._refusal)
+        return ciphertext
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (None, SAID),
+        ("KMSInvalidStateException", "erased: under the tenant&#39;s key"),
+        ("AccessDeniedException", "not readable with your permissions"),
+    ],
+)
+async def test_content_under_a_tenants_key_is_opened_with_it_or_said_to_be_gone(
+    refusal: str | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "watch.console")
+    keys: Any = Keys(refusal)
+    clock = FakeClock()
+    aws = account(clock, content=ContentReader(lambda: keys))
+    parts = {"clock": clock, "lives": aws.readers}
+    async with opened(**parts) as (made, _), made.browser(key=OPERATOR_KEY) as browser:
+        one = record(3, clock, sampled=True)
+        aws.tables.put(one)
+        content = encode_content(EvalContent(prompt="user: ?", completion=SAID), 10_000)
+        sealed = Envelope(TENANT_KEY, base64.b64encode(content).decode())
+        row = encode_result(evaluated(one, content=sealed))
+        row["enc"] = {"B": base64.b64decode(row["enc"]["B"])}  # as an SDK gives it
+        aws.tables.results.append(row)
+        first = await browser.get(path_of(one))
+        assert SAID not in first.text
+        shown = await browser.post(f"{path_of(one)}/content")
+        assert said in shown.text
+        lines = [line for line in caplog.records if line.message == "content_read"]
+        assert len(lines) == (refusal is None)
+
+
+async def test_the_address_of_what_was_said_shows_it_no_more_when_loaded_again() -> None:
+    async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
+        one = record(3, made.clock)
+        aws.tables.put(one)
+        again = await browser.get(f"{path_of(one)}/content?format=csv&table=calls-1")
+        assert (again.status_code, again.headers["location"]) == (
+            303,
+            f"{path_of(one)}?format=csv&table=calls-1",
+        )
+
+
+async def test_the_log_is_asked_on_demand_alone_for_it_costs_by_what_it_reads() -> None:
+    async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
+        one = record(3, made.clock)
+        aws.tables.put(one)
+        await browser.get(path_of(one))
+        assert aws.log.queries == []
+        page = await browser.get(f"{path_of(one)}?log=1")
+        assert "The log has no line of this trace." in page.text
+        assert len(aws.log.queries) == 1
+
+
+async def test_there_is_no_way_to_a_console_of_aws_where_aws_is_not_aws() -> None:
+    links = Links("us-east-1", on_aws=False, grafana_url="https://grafana.example/")
+    async with opened(links=links) as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
+        one = record(3, made.clock)
+        aws.tables.put(one)
+        page = (await browser.get(path_of(one))).text
+        assert "console.aws.amazon.com" not in page
+        assert "https://grafana.example/d/llm-platform-debug?var-trace_id=00000000-" in page
 
 
 async def test_hostile_text_in_every_field_is_text() -> None:
