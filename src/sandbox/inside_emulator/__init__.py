@@ -2,7 +2,7 @@
 
 Standard library and the emulator's own packages only: nothing of ours can be imported in that interpreter.
 What is changed, and why, each room says: `alarms` (states, actions, history), `metrics` (GetMetricData),
-`query` (the protocol that our SDK speaks), `documents` (what a notification says).
+`query` (the protocol that our SDK speaks), `documents` (what a notification says), `tagging` (of alarms).
 """
 
 from importlib import import_module
@@ -10,6 +10,7 @@ from importlib import import_module
 from .alarms import Alarms
 from .metrics import Eviction, Metrics
 from .query import QueryProtocol
+from .tagging import AlarmTags
 
 
 def change_cloudwatch() -> None:
@@ -24,3 +25,4 @@ def change_cloudwatch() -> None:
         changed[place] = protocol.spoken(operation, changed.get(place, places[place]))
     changed["_evict_old_metrics"] = Eviction(places["_evict_old_metrics"])
     places.update(changed)
+    AlarmTags(cloudwatch, import_module("ministack.services.tagging")).put_in_place()
