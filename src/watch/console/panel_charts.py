@@ -6,6 +6,7 @@ the thing in question and where they come from. A line is given with the number 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from llmplatform.metrics import EVAL_SCORES, INFERENCE, OUTPUT_TOKENS_PER_SECOND, TIME_TO_FIRST_TOKEN
@@ -69,7 +70,7 @@ class Drawn:
 
     def chart(self, figures: Figures, range_: TimeRange, limits: Limits) -> Chart:
         """The chart of what was read."""
-        panel = self.panel
+        panel, times = self.panel, range_.steps
         lines = [self._found(reading, figures, range_) for reading in panel.readings]
         unknown = all(found.unknown for found in lines)
         summed = all(reading.statistic == "Sum" for reading in panel.readings)
@@ -77,8 +78,8 @@ class Drawn:
             name=self.name,
             title=f"{self.title or panel.title}{f', per {range_.period_told}' if summed else ''}",
             kind=_KINDS[panel.shown],
-            times=range_.steps,
-            series=list(self._series(figures, range_)),
+            times=times,
+            series=list(self._series(figures, range_, times)),
             question=panel.question,
             thresholds=_lines_of(panel, self.target, limits),
             period=range_.period,
@@ -92,7 +93,7 @@ class Drawn:
     def _found(self, reading: Reading, figures: Figures, range_: TimeRange) -> Found:
         return figures.of(reading.series(self.target.variables), span_of(range_))
 
-    def _series(self, figures: Figures, range_: TimeRange) -> Iterator[Series]:
+    def _series(self, figures: Figures, range_: TimeRange, times: Sequence[datetime]) -> Iterator[Series]:
         said: set[str] = set()
         for reading in self.panel.readings:
             scale = self.panel.scale / _gpus(reading, self.target)
@@ -100,7 +101,7 @@ class Drawn:
             rests_on = self._rests_on(reading, figures, range_)
             yield Series(
                 reading.label,
-                _scaled(along(range_.steps, found.values), scale),
+                _scaled(along(times, found.values), scale),
                 rests_on=None if rests_on in said else rests_on,
             )
             said.add(rests_on or "")
@@ -108,7 +109,7 @@ class Drawn:
                 before = figures.of(reading.series(self.target.variables), span_of(range_.week_before))
                 yield Series(
                     f"{reading.label}, a week before",
-                    _scaled(along(range_.steps, before.values, shift=WEEK), scale),
+                    _scaled(along(times, before.values, shift=WEEK), scale),
                     week_before=True,
                 )
 

@@ -81,8 +81,8 @@ class TimeRange:
     @property
     def steps(self) -> tuple[datetime, ...]:
         """The start of each period, in order: where CloudWatch dates its datapoints."""
-        count = int(self.span / self.period)
-        return tuple(self.first + number * self.period for number in range(count))
+        first, period = self.first, self.period
+        return tuple(first + number * period for number in range(int(self.span / period)))
 
     @property
     def week_before(self) -> Self:
