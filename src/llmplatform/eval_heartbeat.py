@@ -5,9 +5,9 @@ since the worker's start. `last_at` tells for each tenant what last happened and
 tenant without scores can name the stage that they got lost at without comparing two rows. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,9 @@ SKIPPED: Final = "skipped"
 """`skipped:budget`, with the reason."""
 PARKED: Final = "parked"
 """`parked:malformed`, with the reason."""
+
+SILENT_AFTER: Final = timedelta(minutes=3)
+"""A worker that was not heard of for so long does not work."""
 
 _KEEP_S: Final = 2 * 86_400
 """A worker that is gone is forgotten."""
@@ -63,6 +66,15 @@ class Activity:
     def note(self, tenant_id: str, what: str, at: datetime, *, reason: str | None = None) -> None:
         """Remember that this happened to a record of a tenant."""
         self.last_at.setdefault(tenant_id, {})[what if reason is None else f"{what}:{reason}"] = at
+
+
+def last_of(tenant_id: str, workers: Iterable[Heartbeat]) -> dict[str, datetime]:
+    """What last happened to the tenant's records, over all workers, those that are gone too."""
+    last: dict[str, datetime] = {}
+    for worker in workers:
+        for what, at in worker.last_at.get(tenant_id, {}).items():
+            last[what] = max(last.get(what, at), at)
+    return last
 
 
 def encode_heartbeat(heartbeat: Heartbeat) -> Item:

@@ -35,9 +35,12 @@ from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
 from watch.reading.aws_calls import CountedHttp, count_calls_of
 from watch.reading.calibrations import CalibrationReader
+from watch.reading.evaluating import EvaluatingReader
+from watch.reading.evaluations import EvaluationReaders
 from watch.reading.lives import LifeReaders
 from watch.reading.log_lines import LogLineReader
 from watch.reading.metrics import MetricReader
+from watch.reading.minutes import MinuteReader
 from watch.reading.requests import QUERIES_AT_ONCE, RequestSearch
 from watch.reading.scores import ScoreReader
 from watch.reading.standing import StandingReader
@@ -71,6 +74,8 @@ async def console(
         sns = await stack.enter_async_context(session.client("sns"))
         dynamodb = await stack.enter_async_context(session.client("dynamodb"))
         lean = await _lean_dynamodb(stack, session, clock)
+        s3 = await stack.enter_async_context(session.client("s3"))
+        history = partial(_history_bucket, session, settings)
         metrics = await stack.enter_async_context(MetricReader(cloudwatch, clock))
         alb_keys = None
         if settings.keys_url is not None:
@@ -91,7 +96,16 @@ async def console(
                 standing=StandingReader(dynamodb, clock),
                 limits=limits,
                 lives=await _lives(
-                    stack, session, settings, dynamodb=dynamodb, lean=DynamoDb(lean), clock=clock
+                    stack,
+                    session,
+                    dynamodb=dynamodb,
+                    lean=DynamoDb(lean),
+                    calibrations=CalibrationReader(s3, history, clock),
+                    clock=clock,
+                ),
+                evaluations=EvaluationReaders(
+                    minutes=MinuteReader(DynamoDb(lean)),
+                    evaluating=EvaluatingReader(dynamodb, s3, history, clock),
                 ),
                 costs=CostReader(DynamoDb(lean)),
                 links=Links(
@@ -126,29 +140,28 @@ async def _lean_dynamodb(stack: AsyncExitStack, session: aioboto3.Session, clock
 async def _lives(
     stack: AsyncExitStack,
     session: aioboto3.Session,
-    settings: WatchSettings,
     *,
     dynamodb: "DynamoDBClient",
     lean: DynamoDb,
+    calibrations: CalibrationReader,
     clock: Clock,
 ) -> LifeReaders:
     """What a request's whole life is read with, open until the stack is closed."""
     region = session.region_name or ""
-    s3 = await stack.enter_async_context(session.client("s3"))
     content = stack.enter_context(closing(ContentReader(partial(ContentKeys, region=region))))
-
-    async def history() -> str:
-        return settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
-
     return LifeReaders(
         search=RequestSearch(lean, clock),
         ledger=LedgerReader(dynamodb),
         traces=TraceReader(await stack.enter_async_context(session.client("xray"))),
         scores=ScoreReader(EvalReader(dynamodb, clock)),
-        calibrations=CalibrationReader(s3, history, clock),
+        calibrations=calibrations,
         log_lines=LogLineReader(await stack.enter_async_context(session.client("logs"))),
         content=content,
     )
+
+
+async def _history_bucket(session: aioboto3.Session, settings: WatchSettings) -> str:
+    return settings.history_bucket or await bucket_name(session, EVAL_HISTORY)
 
 
 def _session_key(settings: WatchSettings) -> bytes:

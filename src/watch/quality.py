@@ -1,11 +1,11 @@
 """What the drift job says of a tenant's quality: the mean of judged scores, and whether any fell. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from llmplatform.eval_status import SeriesStatus
+from llmplatform.eval_status import Look, SeriesStatus
 from llmplatform.evaluations import BERTSCORE
 
 Detector = Literal["fallen", "steady", "warming up"]
@@ -21,6 +21,8 @@ class Standing:
     read_at: datetime
     failed: str = ""
     """Why it could not be read just now; what is said is then as of `read_at`."""
+    looks: Mapping[str, Look | None] = field(default_factory=dict)
+    """When the job looked at a tenant, and what it missed there; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

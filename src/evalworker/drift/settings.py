@@ -6,6 +6,7 @@ from typing import Final
 
 from evalworker.drift.detector import DetectorSettings
 from evalworker.drift.drop import DropSettings
+from llmplatform.eval_heartbeat import SILENT_AFTER
 
 MAX_PUBLISHED: Final = 100
 """Series of one tenant that can ring; all of them share its one false alarm a month."""
@@ -23,7 +24,7 @@ class WatchdogSettings:
     min_sampled: int = 5
     min_expected: float = 10.0
     """Samples to expect where there are none at all: fewer would be missing by chance now and then."""
-    worker_silent_after: timedelta = timedelta(minutes=3)
+    worker_silent_after: timedelta = SILENT_AFTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ Asked only about a tenant without a score in the window; usually there is none. 
 known from the request ledger, what became of it from the workers' heartbeats.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from evalworker.drift.settings import WatchdogSettings
-from llmplatform.eval_heartbeat import READ, SCORED, SKIPPED, UNFINISHED, Heartbeat
+from llmplatform.eval_heartbeat import READ, SCORED, SKIPPED, UNFINISHED, Heartbeat, last_of
 from llmplatform.policy import ContentMode, TenantPolicy
 
 SAMPLING: Final = "sampling"
@@ -62,16 +61,7 @@ def stage_of(
         return None
     if all(now - worker.at > settings.worker_silent_after for worker in workers):
         return WORKER
-    return _lost_at(_last_of(policy.tenant_id, workers), now - settings.window)
-
-
-def _last_of(tenant_id: str, workers: Iterable[Heartbeat]) -> dict[str, datetime]:
-    """What last happened to the tenant's records, over all workers, those that are gone too."""
-    last: defaultdict[str, list[datetime]] = defaultdict(list)
-    for worker in workers:
-        for what, at in worker.last_at.get(tenant_id, {}).items():
-            last[what].append(at)
-    return {what: max(moments) for what, moments in last.items()}
+    return _lost_at(last_of(policy.tenant_id, workers), now - settings.window)
 
 
 def _lost_at(last: dict[str, datetime], since: datetime) -> str | None:

@@ -14,6 +14,7 @@ from watch.console.oidc_keys import AlbKeys
 from watch.console.sessions import SessionSeal
 from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
+from watch.reading.evaluations import EvaluationReaders
 from watch.reading.lives import LifeReaders
 from watch.reading.metrics import MetricReader
 from watch.reading.standing import StandingReader
@@ -38,6 +39,7 @@ class ConsoleParts:
     limits: Limits
     lives: LifeReaders
     """With which one request is read."""
+    evaluations: EvaluationReaders
     links: Links
     oidc: OidcRules | None = None
     """What is asked of a load balancer's header; None where none is believed."""

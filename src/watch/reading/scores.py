@@ -57,7 +57,7 @@ class ScoreReader:
 
         async def of_tenant(tenant_id: str, start: datetime, end: datetime) -> list[JudgedScores]:
             async with limit:
-                return await self._newest(tenant_id, start, end)
+                return await self.newest(tenant_id, start, end)
 
         found = await asyncio.gather(*(of_tenant(*span) for span in spans))
         latest: dict[str, JudgedScores] = {}
@@ -75,7 +75,7 @@ class ScoreReader:
 
         async def of_tenant(tenant_id: str) -> list[JudgedScores]:
             async with limit:
-                return await self._newest(tenant_id, start, end)
+                return await self.newest(tenant_id, start, end)
 
         found = await asyncio.gather(*(of_tenant(tenant) for tenant in tenants))
         cut = [scores[-1].event_at for scores in found if len(scores) == MOST_LOOKED_AT]
@@ -85,7 +85,18 @@ class ScoreReader:
         newest_first = sorted(low.values(), key=lambda one: (one.event_at, one.request_id), reverse=True)
         return LowScores(tuple(newest_first), max(cut, default=None))
 
-    async def _newest(self, tenant_id: str, start: datetime, end: datetime) -> list[JudgedScores]:
+    async def whole(self, scores: Iterable[JudgedScores]) -> tuple[EvalResult | None, ...]:
+        """The whole results of which these are the figures; None for one that is gone meanwhile."""
+        limit = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def one(figures: JudgedScores) -> EvalResult | None:
+            async with limit:
+                return await self._results.whole(figures)
+
+        return tuple(await asyncio.gather(*map(one, scores)))
+
+    async def newest(self, tenant_id: str, start: datetime, end: datetime) -> list[JudgedScores]:
+        """The newest scores of a time, newest first: at most `MOST_LOOKED_AT`."""
         found: list[JudgedScores] = []
         async for judged in self._results.scores_of_tenant(tenant_id, start, end, newest_first=True):
             found.append(judged)

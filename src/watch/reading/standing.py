@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from llmplatform.aws.tables import EVAL_DETECTOR
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
-from llmplatform.eval_status import STATUS_ENTRY, STATUSES, decode_statuses
+from llmplatform.eval_status import LOOKED, STATUS_ENTRY, STATUSES, Look, decode_look, decode_statuses
 from llmplatform.redaction import describe_fault
 from watch.quality import Standing, Statuses
 
@@ -33,6 +33,7 @@ MAX_KEYS: Final = 100
 _MAX_ROUNDS: Final = 20
 """Of keys that DynamoDB gave back: 16 MB an answer, or fewer while it is throttled."""
 _OWNER: Final = EVAL_DETECTOR.partition_key.name
+_Row = tuple[Statuses | None, Look | None]
 _FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
@@ -48,7 +49,7 @@ class StandingReader:
     def __init__(self, dynamodb: "DynamoDBClient", clock: Clock) -> None:
         self._dynamodb = dynamodb
         self._clock = clock
-        self._kept: dict[str, tuple[datetime, Statuses | None]] = {}
+        self._kept: dict[str, tuple[datetime, _Row]] = {}
         self._under_way: dict[str, asyncio.Task[str]] = {}
 
     async def of(self, tenants: Iterable[str]) -> Standing:
@@ -68,7 +69,12 @@ class StandingReader:
             raise StandingUnavailable(f"how scores stand cannot be read: {failed}")
         kept = {tenant_id: self._kept[tenant_id] for tenant_id in wanted}
         oldest = min((read_at for read_at, _ in kept.values()), default=now)
-        return Standing({tenant_id: statuses for tenant_id, (_, statuses) in kept.items()}, oldest, failed)
+        return Standing(
+            {tenant_id: statuses for tenant_id, (_, (statuses, _)) in kept.items()},
+            oldest,
+            failed,
+            {tenant_id: look for tenant_id, (_, (_, look)) in kept.items()},
+        )
 
     async def _ask(self, tenants: Sequence[str]) -> str:
         """Read them; why it could not be done, "" where it could."""
@@ -93,8 +99,8 @@ class StandingReader:
         wanted: dict[str, Any] = {
             EVAL_DETECTOR.name: {
                 "Keys": [_key(tenant_id) for tenant_id in tenants],
-                "ProjectionExpression": "#owner, #statuses",
-                "ExpressionAttributeNames": {"#owner": _OWNER, "#statuses": STATUSES},
+                "ProjectionExpression": "#owner, #statuses, #looked",
+                "ExpressionAttributeNames": {"#owner": _OWNER, "#statuses": STATUSES, "#looked": LOOKED},
             }
         }
         for _ in range(_MAX_ROUNDS):
@@ -107,22 +113,20 @@ class StandingReader:
         else:
             raise TimeoutError
         now = self._clock.now()
-        self._kept.update((tenant_id, (now, statuses)) for tenant_id, statuses in _decoded(tenants, rows))
+        self._kept.update((tenant_id, (now, row)) for tenant_id, row in _decoded(tenants, rows))
 
 
 def _key(tenant_id: str) -> dict[str, Any]:
     return {_OWNER: {"S": tenant_id}, EVAL_DETECTOR.sort_key.name: {"S": STATUS_ENTRY}}
 
 
-def _decoded(
-    tenants: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, Statuses | None]]:
+def _decoded(tenants: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, _Row]]:
     for tenant_id in tenants:
         if (row := rows.get(tenant_id)) is None:
-            yield tenant_id, ()
+            yield tenant_id, ((), None)
             continue
         try:
-            yield tenant_id, decode_statuses(row)
+            yield tenant_id, (decode_statuses(row), decode_look(row))
         except TelemetryFault:
             logger.warning("a drift status that cannot be read", extra={"tenant_id": tenant_id})
-            yield tenant_id, None
+            yield tenant_id, (None, None)

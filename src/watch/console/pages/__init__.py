@@ -27,7 +27,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from watch.console.pages import alarms, cost, overview, requests, serving, tenants, traces
+from watch.console.pages import alarms, cost, evaluations, overview, requests, serving, tenants, traces
 from watch.console.parts import ConsoleParts
 
 PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (
@@ -36,6 +36,7 @@ PAGES: Final[tuple[Callable[[ConsoleParts], APIRouter], ...]] = (
     serving.routes,
     requests.routes,
     traces.routes,
+    evaluations.routes,
     alarms.routes,
     cost.routes,
 )
