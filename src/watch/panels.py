@@ -44,7 +44,9 @@ def _requests(scope: Scope, by: dict[str, str]) -> Iterable[Panel]:
         "How much traffic is there, and what became of it?" if by_outcome else "How much traffic is there?",
         "requests",
         tuple(
-            read(ours.REQUEST_COUNT, "Sum", outcome.value, **by, outcome=outcome.value) for outcome in Outcome
+            read(ours.REQUEST_COUNT, "Sum", outcome.value, **by, outcome=outcome.value)
+            for outcome in Outcome
+            if scope == "tenant" or outcome is not Outcome.REFUSED  # what is refused reached no model
         )
         if by_outcome
         else (read(ours.REQUEST_COUNT, "Sum", "requests", **by),),
