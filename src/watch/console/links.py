@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 from llmplatform import ids
 from llmplatform.aws.tables import GATEWAY_LOGS
 
-DEBUG_BOARD: Final = "llm-platform-debug"
+DEBUG_BOARD: Final = "llm-0b8e9e995d8d77f1e4770f0f79665aee"
+"""The uid that `watch.grafana` gives the board of one trace."""
 _DOMAINS: Final = {"cn-": "console.amazonaws.cn", "us-gov-": "console.amazonaws-us-gov.com"}
 _UNESCAPED: Final = "!'()*-._~"  # by JavaScript's encodeURIComponent
 _ESCAPE: Final = "*+-./_@"  # and by its `escape`

@@ -5,7 +5,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from watch.console.links import Links
+from watch.console.links import DEBUG_BOARD, Links
+from watch.grafana.cells import uid_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 START = datetime(2026, 11, 23, 20, 15, tzinfo=UTC)
@@ -48,3 +49,7 @@ def test_other_partitions_have_consoles_of_their_own(region: str, domain: str) -
 
 def test_nothing_leads_where_nothing_is() -> None:
     assert of_trace(Links("us-east-1", on_aws=False)) == {}
+
+
+def test_grafanas_board_is_the_one_that_we_put_there() -> None:
+    assert uid_of("debug") == DEBUG_BOARD

@@ -26,7 +26,7 @@ from llmplatform.samples import Envelope
 from llmplatform.testing import FakeClock, make_record
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import TokenUsage
-from watch.console.links import Links
+from watch.console.links import DEBUG_BOARD, Links
 from watch.console.pages import requests, traces
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -416,7 +416,7 @@ async def test_there_is_no_way_to_a_console_of_aws_where_aws_is_not_aws() -> Non
         aws.tables.put(one)
         page = (await browser.get(path_of(one))).text
         assert "console.aws.amazon.com" not in page
-        assert "https://grafana.example/d/llm-platform-debug?var-trace_id=00000000-" in page
+        assert f"https://grafana.example/d/{DEBUG_BOARD}?var-trace_id=00000000-" in page
 
 
 async def test_hostile_text_in_every_field_is_text() -> None:
