@@ -62,7 +62,7 @@ class WatchSettings(BaseSettings):
     max_series: int = Field(default=10_000, ge=1)
     """Series of our metrics above which no alarms are put: 50 tenants with three models each make 8,000."""
     max_alarms: int = Field(default=8_000, ge=1)
-    """The same of alarms; 50 such tenants have 6,400."""
+    """The same of alarms; 50 such tenants with scores in five dimensions have 5,300."""
     max_bands: int = Field(default=500, ge=0)
     """CloudWatch's quota of anomaly detection models."""
     bands: bool = True
