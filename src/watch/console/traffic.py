@@ -43,8 +43,8 @@ _TOKENS: Final = (
     Column("output_tokens", "Output tokens", "number"),
 )
 _COLUMNS_BEFORE: Final = (
-    Column(f"requests{BEFORE}", "Requests a week before", "number"),
-    Column(f"ttft_p99{BEFORE}", "TTFT p99 a week before", "ms"),
+    Column(f"requests{BEFORE}", "Requests 7 d before", "number", "In the same time a week before."),
+    Column(f"ttft_p99{BEFORE}", "TTFT p99 7 d before", "ms", "In the same time a week before."),
 )
 _GAUGE_PERIOD: Final = timedelta(minutes=15)
 _OLD: Final = timedelta(minutes=90)
