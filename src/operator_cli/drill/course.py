@@ -54,8 +54,15 @@ class Expected:
     @property
     def about(self) -> tuple[str, ...]:
         """Words that a message must have in it for a person to know whom it is about."""
-        kind, *rest = self.alarm.split("/")
-        return {"platform": ("the platform",), "endpoint": (rest[0], rest[1])}.get(kind, tuple(rest[:-1]))
+        match self.alarm.split("/"):
+            case ["platform", _]:
+                return ("the platform",)
+            case ["endpoint", endpoint, variant, _]:
+                return (endpoint, variant)
+            case [_, *names, _]:
+                return tuple(names)
+            case _:
+                return (self.alarm,)
 
 
 @dataclass(frozen=True, slots=True)

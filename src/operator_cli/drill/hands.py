@@ -39,11 +39,11 @@ price_key = "sandbox/scripted"
 endpoint_type = "bedrock"
 backend_model_id = "sandbox.drill-unpriced-v1:0"
 dialect = "converse"
-price_key = "drill/unpriced"
+price_key = "sandbox/drill-unpriced"
 """
 _PRICE: Final = """
 [[prices]]
-price_key = "drill/unpriced"
+price_key = "sandbox/drill-unpriced"
 regions = ["*"]
 effective_from = 2020-01-01
 source = "made up for the drill"
@@ -98,7 +98,7 @@ class Hands:
     async def enter_price(self) -> None:
         """Add the price that was missing, and have the cost job start again with it."""
         text = self._prices.read_text(encoding="utf-8")
-        await asyncio.to_thread(self._prices.write_text, text + _PRICE, encoding="utf-8")
+        await asyncio.to_thread(self._prices.write_text, with_price(text), encoding="utf-8")
         for child in self._children:
             if child.name == _COST_JOB:
                 await child.stop(_STOPS_WITHIN_S)
@@ -107,10 +107,17 @@ class Hands:
         (await self._http.put(path, json=content)).raise_for_status()
 
 
+def with_price(prices: str) -> str:
+    """The list of prices with the one that was missing."""
+    return prices + _PRICE
+
+
 def judge_script() -> dict[str, Any]:
     """Scores like those of the seeded past; a wrong answer has low factual fidelity, and that alone."""
     hard, wrong = _verdict(GOOD["hard"]), _verdict(GOOD["easy"], factual_fidelity=1)
-    return _verdict(GOOD["easy"]) | {"variants": [[WRONG, wrong], [HARD, hard]]}
+    return _verdict(GOOD["easy"]) | {
+        "variants": [{"words": WRONG, "script": wrong}, {"words": HARD, "script": hard}]
+    }
 
 
 def _verdict(score: int, **differing: int) -> dict[str, Any]:

@@ -53,8 +53,8 @@ def results_of(
     hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
     while hour < now - timedelta(hours=1):
         # Within ten minutes of each hour: the job reads what is near in one go.
-        for second in sorted(chance.randrange(600) for _ in range(_PER_HOUR)):
-            event_at = hour + timedelta(seconds=second, microseconds=chance.randrange(1_000_000))
+        for ms in sorted(chance.randrange(600_000) for _ in range(_PER_HOUR)):
+            event_at = hour + timedelta(milliseconds=ms)
             request_id = ids.request_id(int(event_at.timestamp() * 1_000), chance.randbytes(10))
             score = GOOD["hard" if chance.random() < _HARD_SHARE else "easy"]
             yield EvalResult(

@@ -29,21 +29,18 @@ from operator_cli.drill.receiver import serve_receiver
 from operator_cli.drill.scenarios import Scenario
 from operator_cli.drill.story import Parts
 from operator_cli.drill.telling import Telling
-from operator_cli.watch_account import applying_here, wanted_here
 from sandbox.children import Child
 from sandbox.laptop import JUDGES
 from sandbox.state import Running
-from watch.planning import Selection
 
-# Of the platform that a drill starts. A judge that answers at once may be asked more at once, costs are
-# computed twice a minute, and a laptop has no quota of PutMetricAlarm.
+# Of the platform that a drill starts. A judge that answers at once may be asked more at once, and costs are
+# computed twice a minute.
 SETTINGS: Final = {
     "EVAL_JUDGE": "scripted",
     "EVAL_JUDGE_IN_FLIGHT": "8",
     "EVAL_BERTSCORE": "false",
-    "COST_LOOK_BACK_H": "2",
+    "COST_LOOK_BACK_H": "3",
     "SANDBOX_COST_EVERY_S": "30",
-    "WATCH_PUTS_PER_S": "100",
 }
 _READY_WITHIN_S: Final = 180.0
 _PUBLISHED_WITHIN_S: Final = 420.0
@@ -103,14 +100,14 @@ async def prepared(
         if not await console.ready(within_s=_READY_WITHIN_S):
             raise CommandFailed(f"the console did not answer within {_READY_WITHIN_S:g} s")
         await _measured(telling, board, names)
-        await _watched(telling, region)
+        await _in_place(telling, board, chosen)
         topics = [(await sns.create_topic(Name=topic.name))["TopicArn"] for topic in TOPICS]  # as they are
         await receiver.subscribe(sns, topics)
         telling.say(
             f"on call: {receiver.url}, subscribed to {', '.join(arn.rpartition(':')[2] for arn in topics)}"
         )
+        await _quiet(telling, board, chosen)
         alarms = await board.names()
-        await _quiet(telling, board, chosen, alarms)
         lane = Lane(scenarios.SLOW_TENANT, _key(running, scenarios.SLOW_TENANT), UNPRICED, every_s=5)
         yield Parts(
             telling, board, receiver, console, hands, clients, {scenarios.PRICE_MISSING: lane}, alarms
@@ -175,22 +172,24 @@ async def _measured(telling: Telling, board: Board, names: set[str]) -> None:
     raise CommandFailed(f"not published within {_PUBLISHED_WITHIN_S:g} s: {told}")
 
 
-async def _watched(telling: Telling, region: str) -> None:
-    """What `llm-platform watch apply --platform-wide` does."""
+async def _in_place(telling: Telling, board: Board, chosen: Sequence[Scenario]) -> None:
+    """Wait for the platform's own alarms job, which puts alarms on what is published once a minute."""
+    wanted = {expected.name for scenario in chosen for expected in scenario.expected}
     began_s = time.monotonic()
-    async with applying_here(region) as applying:
-        planned = await applying.plan(wanted_here(os.environ), Selection(platform_wide=True))
-        applied = await applying.apply(planned)
-    if applied.failed:
-        raise CommandFailed(f"CloudWatch took no alarm {applied.failed[0][0]}: {applied.failed[0][1]}")
-    telling.say(f"{applied.created} alarms put in {time.monotonic() - began_s:.0f} s")
+    missing = wanted
+    with telling.waiting("platform", "alarms in place", _PUBLISHED_WITHIN_S):
+        while time.monotonic() - began_s < _PUBLISHED_WITHIN_S:
+            there = await board.names()
+            if not (missing := wanted - there):
+                telling.say(f"{len(there)} alarms are in place, put by the platform's own job")
+                return
+            await asyncio.sleep(_POLL_S)
+    raise CommandFailed(f"no alarm within {_PUBLISHED_WITHIN_S:g} s: {', '.join(sorted(missing))}")
 
 
-async def _quiet(telling: Telling, board: Board, chosen: Sequence[Scenario], alarms: frozenset[str]) -> None:
+async def _quiet(telling: Telling, board: Board, chosen: Sequence[Scenario]) -> None:
     """Wait until all that is to ring is quiet."""
     wanted = [expected.name for scenario in chosen for expected in scenario.expected]
-    if missing := [name for name in wanted if name not in alarms]:
-        raise CommandFailed(f"there is no alarm {', '.join(missing)}")
     with telling.waiting("platform", "quiet", _PUBLISHED_WITHIN_S):
         for name in wanted:
             if await board.wait_for(name, ("OK",), within_s=_PUBLISHED_WITHIN_S) is None:

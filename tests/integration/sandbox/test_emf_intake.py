@@ -1,10 +1,12 @@
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
@@ -16,6 +18,7 @@ from sandbox.cloudwatch_delivery import CloudWatchDelivery
 from sandbox.emf_extraction import MAX_EVENT_BYTES, Datum
 from sandbox.emf_intake import EmfIntake, serve_emf
 from sandbox.emulator import Emulator, sandbox_session
+from sandbox.runtime import serve_runtime
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -232,3 +235,26 @@ async def test_a_batch_that_is_refused_for_good_does_not_stand_in_the_way() -> N
         await delivery.flush()
     assert delivery.dropped_events == 1
     assert kept == ["kept"]
+
+
+async def test_an_intake_that_is_switched_off_cuts_its_clients_off_and_comes_back_where_it_was(
+    intake: EmfIntake,
+) -> None:
+    async with serve_runtime(intake=intake) as runtime, aiohttp.ClientSession(runtime.url) as session:
+        reader, writer = await asyncio.open_connection("127.0.0.1", intake.port)
+        writer.write(emf("switched", 1.0))
+        await writer.drain()
+        async with session.put("/_sandbox/intake", json={"listening": False}) as answer:
+            assert answer.status == 204
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        with pytest.raises(OSError, match=r"refused|Connect call failed"):
+            await asyncio.open_connection("127.0.0.1", intake.port)
+        async with session.put("/_sandbox/intake", json={"listening": True}) as answer:
+            assert answer.status == 204
+        async with session.get("/_sandbox/intake") as answer:
+            assert await answer.json() == {"listening": True}
+        lines = intake.lines
+        await send(intake, emf("switched", 2.0))
+        assert intake.lines == lines + 1
