@@ -61,7 +61,8 @@ def store(cloudwatch: Any, tagging: Any = None) -> AlarmStore:
     async def pause(seconds: float) -> None:
         clock.advance(s=seconds)
 
-    return AlarmStore(cloudwatch, tagging or FakeTagging(), Pacer(clock, pause=pause))
+    known: Any = tagging or FakeTagging()
+    return AlarmStore(cloudwatch, known, Pacer(clock, pause=pause))
 
 
 def described(name: str) -> dict[str, Any]:
