@@ -54,7 +54,7 @@ lock: ## Resolve the dependencies again
 
 .PHONY: env env-dev
 env: $(VENV)/.sandbox $(VENV)/.emulator ## Make the environment for `make up`
-env-dev: env $(VENV)/.dev $(VENV)/.kinesis-local $(VENV)/.focus ## Make the environment for tests and checks
+env-dev: env $(VENV)/.dev $(VENV)/.kinesis-local $(VENV)/.focus $(VENV)/.grafana-schema ## Make the environment for tests and checks
 
 $(UV): requirements/uv.txt
 	@echo "environment: creating $(VENV) with $$($(PYTHON) --version)"
@@ -90,6 +90,11 @@ $(VENV)/.dev: $(VENV)/.sandbox requirements/dev.txt
 $(VENV)/.kinesis-local: $(VENV)/.dev scripts/fetch-kinesis-local
 	@echo "environment: fetching kinesis-local, for the tests that split and merge shards"
 	@scripts/fetch-kinesis-local
+	@touch $@
+
+$(VENV)/.grafana-schema: $(VENV)/.dev scripts/fetch-grafana-schema
+	@echo "environment: fetching Grafana's types and TypeScript, for the tests of dashboards"
+	@scripts/fetch-grafana-schema
 	@touch $@
 
 $(VENV)/.focus: $(VENV)/.dev requirements/focus.txt requirements/focus-validator.txt scripts/install-focus-validator
