@@ -339,20 +339,22 @@ _COLUMNS: Final = (
     Column("drop", "Below the week before", "percent", "The dimension furthest below; minus is above."),
     Column("missing", "Scores missing", help="Where they get lost, as the watchdog says."),
     Column("judge", "Judge", help="Its identity: another one is another epoch."),
+    Column("judge_since", "Judge since", "time"),
     Column("calibration", "Calibration", help="Whether people agreed with the judge when last asked."),
     Column("latest", "Last scored", "time"),
 )
 
 
-def _judge_cells(statuses: Sequence[SeriesStatus], judges: Judges) -> dict[str, Cell]:
+def _judge_cells(statuses: Sequence[SeriesStatus], judges: Judges) -> dict[str, Cell | str | datetime]:
     epochs = sorted({status.series.epoch for status in statuses})
     if not epochs:
         return {}
     began = max(status.began for status in statuses)
     if len(epochs) > 1:
-        return {"judge": Cell(", ".join(epochs), note="they take turns"), "calibration": Cell(None)}
+        return {"judge": Cell(", ".join(epochs), note="they take turns"), "judge_since": began}
     return {
-        "judge": Cell(epochs[0], note=f"since {began:%Y-%m-%d}"),
+        "judge": epochs[0],
+        "judge_since": began,
         "calibration": calibration_cell(judges.get(epochs[0], "")),
     }
 
@@ -363,6 +365,8 @@ def _most(figures: Iterable[Figure | None]) -> int | None:
 
 def _reasons(counts: Mapping[str, int]) -> str | None:
     told = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    if len(told) == 1:
+        return told[0][0]
     return ", ".join(f"{reason} {count:,}" for reason, count in told if count) or None
 
 

@@ -5,7 +5,7 @@ Scores of two epochs are two lines, two distributions and two rows: whatever is 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -19,8 +19,8 @@ from llmplatform.evaluations import BERTSCORE, DIMENSIONS, JUDGE_DIMENSIONS, Eva
 from watch.console.charts import Chart, Mark, Series, Threshold
 from watch.console.evaluations_overview import STATES, TITLES, Judges, calibration_cell
 from watch.console.tables import Cell, Column, Row, Table
-from watch.console.timerange import TimeRange
-from watch.evaluations.folding import Bin, bins_of, counts_of, points_of, whole_of
+from watch.console.timerange import WEEK, TimeRange
+from watch.evaluations.folding import Bin, bins_of, counts_of, points_of, steps_of, whole_of
 from watch.evaluations.reaches import Reach, held_to, reaches_of
 from watch.evaluations.standing import order_of, told_of
 
@@ -32,6 +32,7 @@ WORST: Final = 10
 LOW: Final = 2
 """A score of at most so much is a bad answer."""
 _SHORT: Final = 8
+_FEW_BARS: Final = 5
 
 Minutes = Mapping[ScoreSeries, tuple[MinuteScores, ...]]
 
@@ -60,6 +61,16 @@ class Distribution:
     """The week before; None where that is not asked for."""
     table: Table
 
+    @property
+    def bars(self) -> list[tuple[Bin, Bin | None]]:
+        """The bars from the highest on, each with the week before; of many the empty ends are left out."""
+        before: Sequence[Bin | None] = self.before or [None] * len(self.bins)
+        bars = list(zip(self.bins, before, strict=True))
+        filled = [at for at, pair in enumerate(bars) if any(one is not None and one.count for one in pair)]
+        if len(bars) > _FEW_BARS and filled:
+            bars = bars[filled[0] : filled[-1] + 1]
+        return bars[::-1]
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationsOfTenant:
@@ -67,7 +78,8 @@ class EvaluationsOfTenant:
 
     choice: Choice
     statuses: Sequence[SeriesStatus]
-    """Of the model, dimension and epoch that are asked for, the newest epoch of each dimension first."""
+    """Of the model, dimension and epoch that are asked for, the newest epoch of each dimension first; of
+    earlier epochs only those that scored in the time."""
     range_: TimeRange
     reaches: tuple[Reach, ...] = field(init=False)
     begins: datetime | None = field(init=False)
@@ -98,8 +110,12 @@ class EvaluationsOfTenant:
 
     def charts(self, minutes: Minutes, before: Minutes) -> list[Chart]:
         """The means of each dimension, and how many answers they rest on."""
-        charts = [self._chart(dimension, minutes, before) for dimension in self.dimensions]
-        return [*charts, self._answers(minutes)] if charts else []
+        if not self.statuses:
+            return []
+        answers = self._answered(minutes)
+        steps, period = steps_of(self.range_.first, self.range_.end, self.range_.period, answers)
+        drawing = _Drawing(steps, period, minutes, before)
+        return [*(self._chart(dimension, drawing) for dimension in self.dimensions), self._answers(drawing)]
 
     def distributions(self, minutes: Minutes, before: Minutes) -> list[Distribution]:
         """How the scores of each dimension and epoch are spread; none of what has no score in the time."""
@@ -138,62 +154,55 @@ class EvaluationsOfTenant:
             query["dimension"] = dimension
         return f"/requests?{urlencode(query)}"
 
-    def _chart(self, dimension: str, minutes: Minutes, before: Minutes) -> Chart:
+    def _chart(self, dimension: str, drawing: "_Drawing") -> Chart:
         range_ = self.range_
         statuses = [status for status in self.statuses if status.series.dimension == dimension]
         lines: list[Series] = []
         for status in statuses:
-            points = points_of(minutes.get(status.series, ()), range_.steps, range_.period)
+            points = drawing.points(status.series)
             label = "mean" if len(statuses) == 1 else f"mean, {_epoch_told(status)}"
             answers = sum(point.n for point in points)
             lines.append(Series(label, [point.value for point in points], rests_on=_answers_told(answers)))
             if range_.compare_week:
-                earlier = points_of(before.get(status.series, ()), range_.week_before.steps, range_.period)
-                values = [point.value for point in earlier]
+                values = [point.value for point in drawing.points_before(status.series)]
                 lines.append(Series(f"{label}, a week before", values, week_before=True))
         return Chart(
             name=dimension,
-            title=f"{_title(dimension)}, mean per {range_.period_told}",
+            title=f"{_title(dimension)}, mean of {drawing.period_told}",
             kind="score",
-            times=range_.steps,
+            times=drawing.steps,
             series=lines,
             question=_QUESTIONS.get(dimension, ""),
             thresholds=[level for status in statuses if status.current for level in _levels(status)],
             marks=[mark for mark in _marks(statuses) if range_.first <= mark.at < range_.end],
-            period=range_.period,
+            period=drawing.period,
             when_empty="Nothing was scored in this time. That is not a score of zero.",
             zero_based=False,
         )
 
-    def _answers(self, minutes: Minutes) -> Chart:
-        range_ = self.range_
-        judged: list[tuple[Mean, ...]] = []
-        likened: list[tuple[Mean, ...]] = []
+    def _answers(self, drawing: "_Drawing") -> Chart:
+        judged: list[list[int]] = []
+        likened: list[list[int]] = []
         for dimension in self.dimensions:
-            of_dimension = [
-                minute
-                for status in self.statuses
-                if status.series.dimension == dimension
-                for minute in minutes.get(status.series, ())
-            ]
-            points = points_of(of_dimension, range_.steps, range_.period)
-            (likened if dimension == BERTSCORE else judged).append(points)
-        series = [
-            Series(
-                label,
-                [float(n) if (n := max(point.n for point in at)) else None for at in zip(*of, strict=True)],
-            )
-            for label, of in (("judged", judged), ("with a reference", likened))
-            if of
-        ]
+            counts = [0] * len(drawing.steps)
+            for status in self.statuses:
+                if status.series.dimension == dimension:
+                    counts = [
+                        n + point.n for n, point in zip(counts, drawing.points(status.series), strict=True)
+                    ]
+            (likened if dimension == BERTSCORE else judged).append(counts)
         return Chart(
             name="answers",
-            title=f"Answers scored, per {range_.period_told}",
+            title=f"Answers scored in {drawing.period_told}",
             kind="number",
-            times=range_.steps,
-            series=series,
+            times=drawing.steps,
+            series=[
+                Series(label, [float(n) if (n := max(at)) else None for at in zip(*counts, strict=True)])
+                for label, counts in (("judged", judged), ("with a reference", likened))
+                if counts
+            ],
             question="How many answers does each point rest on?",
-            period=range_.period,
+            period=drawing.period,
             when_empty="Nothing was scored in this time.",
             stepped=True,
         )
@@ -248,7 +257,8 @@ class EvaluationsOfTenant:
             "level": None if fall is None else fall.level,
             "fell": None if fall is None else fall.onset,
             "alarmed": None if fall is None else fall.alarmed_at,
-            "epoch": Cell(series.epoch, note=f"since {status.began:%Y-%m-%d %H:%M} UTC"),
+            "epoch": series.epoch,
+            "began": status.began,
             "latest": status.latest,
         }
 
@@ -261,10 +271,38 @@ class EvaluationsOfTenant:
         return max(by_dimension.values(), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawing:
+    """Minutes along the points of charts."""
+
+    steps: tuple[datetime, ...]
+    period: timedelta
+    minutes: Minutes
+    before: Minutes
+
+    def points(self, series: ScoreSeries) -> tuple[Mean, ...]:
+        """A mean for each step."""
+        return points_of(self.minutes.get(series, ()), self.steps, self.period)
+
+    def points_before(self, series: ScoreSeries) -> tuple[Mean, ...]:
+        """The same a week before."""
+        steps = [step - WEEK for step in self.steps]
+        return points_of(self.before.get(series, ()), steps, self.period)
+
+    @property
+    def period_told(self) -> str:
+        """How much time one point covers."""
+        minutes = self.period // timedelta(minutes=1)
+        return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"
+
+
 def chosen(
-    tenant_id: str, statuses: Sequence[SeriesStatus], query: Mapping[str, str]
+    tenant_id: str, statuses: Sequence[SeriesStatus], query: Mapping[str, str], range_: TimeRange
 ) -> tuple[Choice, list[SeriesStatus]]:
-    """What a query asks for, and its series. A model or an epoch that is not there leaves none."""
+    """What a query asks for, and its series: those that scores come from now, those that scored in the time.
+
+    A model or an epoch that is not there leaves none.
+    """
     models = sorted({status.series.model_id for status in statuses})
     model = query.get("model") or _liveliest(statuses)
     dimension, epoch = query.get("dimension") or None, query.get("epoch") or None
@@ -274,6 +312,7 @@ def chosen(
         if status.series.model_id == model
         and dimension in {None, status.series.dimension}
         and epoch in {None, status.series.epoch}
+        and (status.current or _scored_in(status, range_))
     ]
     kept: list[SeriesStatus] = []
     for name in sorted({status.series.dimension for status in found}, key=order_of):
@@ -282,6 +321,11 @@ def chosen(
         kept += of_dimension[:MOST_EPOCHS]
     choice = Choice(tenant_id=tenant_id, model=model, models=tuple(models), dimension=dimension, epoch=epoch)
     return choice, kept
+
+
+def _scored_in(status: SeriesStatus, range_: TimeRange) -> bool:
+    times = [range_, range_.week_before] if range_.compare_week else [range_]
+    return any(reaches_of([status], time.first, time.end) for time in times)
 
 
 def worst_table(worst: Sequence[tuple[Worst, EvalResult | None]], said: Mapping[str, Said] | None) -> Table:
@@ -312,8 +356,8 @@ def worst_table(worst: Sequence[tuple[Worst, EvalResult | None]], said: Mapping[
         caption="Worst answers",
         name="worst",
         columns=(
-            Column("at", "Completed", "time"),
             Column("trace", "Trace"),
+            Column("at", "Completed", "time"),
             Column("model", "Model"),
             Column("lowest", "Lowest in"),
             *(Column(name, _title(name), "score" if name == BERTSCORE else "number") for name in dimensions),
@@ -363,6 +407,7 @@ _COLUMNS: Final = (
     Column("fell", "Fell", "time"),
     Column("alarmed", "Alarm", "time", "When the evidence was enough."),
     Column("epoch", "Epoch"),
+    Column("began", "Epoch began", "time"),
     Column("latest", "Last scored", "time"),
 )
 

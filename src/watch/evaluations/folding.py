@@ -6,11 +6,18 @@ scored: the weight of a single score is not in a minute's row. What was not scor
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from llmplatform.eval_scores import Mean
 from llmplatform.eval_series import MinuteScores
 from llmplatform.evaluations import MAX_SCORE, MIN_SCORE
+
+_ENOUGH: Final = 20
+"""Answers a point: their mean is uncertain by 0.2 points of the scale, where single scores scatter by 0.9."""
+_FEWEST_POINTS: Final = 12
+_PERIODS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 30, 60, 180, 360, 1_440))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,25 @@ def points_of(
         if 0 <= at < len(points):
             points[at].add_minute(minute)
     return points
+
+
+def steps_of(
+    first: datetime, end: datetime, finest: timedelta, answers: int
+) -> tuple[tuple[datetime, ...], timedelta]:
+    """The points of a chart from `first` until before `end`, and how long each is.
+
+    As fine as leaves enough answers for each on average, since the mean of a few says little, but never so
+    coarse that no course is to be seen. The first and the last may be made of a part of their time.
+    """
+    span = end - first
+    period = finest
+    for coarser in _PERIODS:
+        enough = answers >= _ENOUGH * (span / period)
+        if enough or (coarser > finest and span / coarser < _FEWEST_POINTS):
+            break
+        period = max(period, coarser)
+    begins = first - (first - _EPOCH) % period
+    return tuple(begins + at * period for at in range(-((begins - end) // period))), period
 
 
 def counts_of(minutes: Iterable[MinuteScores], bins: int) -> tuple[int, ...]:

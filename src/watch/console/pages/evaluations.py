@@ -171,7 +171,7 @@ async def _of_tenant(
     query = request.query_params
     if query.get("dimension") and query["dimension"] not in DIMENSIONS:
         raise MalformedRequest("dimension: there is none of this name", param="dimension")
-    choice, asked = chosen(tenant_id, statuses or (), query)
+    choice, asked = chosen(tenant_id, statuses or (), query, range_)
     shown = EvaluationsOfTenant(choice, asked, range_)
     minutes, before, looked, workers = await asyncio.gather(
         _minutes(parts, shown.reaches),

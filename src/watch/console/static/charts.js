@@ -86,7 +86,7 @@
         const above = y - bbox.top > 16 * ratio;
         ctx.fillText(one.label, bbox.left + bbox.width - 4 * ratio, above ? y - 4 * ratio : y + 12 * ratio);
       }
-      for (const one of data.marks) {
+      for (const [at, one] of data.marks.entries()) {
         const x = Math.round(plot.valToPos(one.at, "x", true));
         ctx.strokeStyle = ctx.fillStyle = cssValue("--text");
         ctx.setLineDash([]);
@@ -96,7 +96,7 @@
         ctx.stroke();
         const left = x > bbox.left + bbox.width / 2;
         ctx.textAlign = left ? "right" : "left";
-        ctx.fillText(one.label, x + (left ? -4 : 4) * ratio, bbox.top + 12 * ratio);
+        ctx.fillText(one.label, x + (left ? -4 : 4) * ratio, bbox.top + (12 + 13 * (at % 4)) * ratio);
       }
       ctx.restore();
     };
