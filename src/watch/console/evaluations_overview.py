@@ -207,13 +207,18 @@ class EvaluationsOverview:
         )
 
 
+def title_of(dimension: str) -> str:
+    """A dimension as people call it."""
+    return TITLES.get(dimension, dimension)
+
+
 def state_cell(statuses: Sequence[SeriesStatus]) -> Cell:
     """The worst that the detector says of some series, and of which."""
     worst = worst_of(statuses)
     if not worst:
         return Cell(None)
     told = told_of(worst[0])
-    names = ", ".join(TITLES.get(one.series.dimension, one.series.dimension) for one in worst)
+    names = ", ".join(title_of(one.series.dimension) for one in worst)
     if told.word == "warming up":
         most = max(worst, key=lambda one: (one.missing_samples or 0, one.missing_hours or 0))
         note = f"lacks {lacking(most)}" if lacking(most) else None

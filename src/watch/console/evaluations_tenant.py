@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from llmplatform import ids
-from llmplatform.aws.eval_content import Said, Withheld
-from llmplatform.eval_scores import Mean, Worst
+from llmplatform.eval_scores import Mean
 from llmplatform.eval_series import MinuteScores
 from llmplatform.eval_series import Series as ScoreSeries
 from llmplatform.eval_status import SeriesStatus
-from llmplatform.evaluations import BERTSCORE, DIMENSIONS, JUDGE_DIMENSIONS, EvalResult, Judge
+from llmplatform.evaluations import BERTSCORE
 from watch.console.charts import Chart, Mark, Series, Threshold
-from watch.console.evaluations_overview import STATES, TITLES, Judges, calibration_cell
+from watch.console.evaluations_overview import STATES, title_of
+from watch.console.evaluations_worst import LOW
 from watch.console.tables import Cell, Column, Row, Table
 from watch.console.timerange import WEEK, TimeRange
 from watch.evaluations.folding import Bin, bins_of, counts_of, points_of, steps_of, whole_of
@@ -28,9 +27,6 @@ MOST_MINUTES: Final = 120_000
 """That one view reads, a week before included: a week of five dimensions, twice."""
 MOST_EPOCHS: Final = 4
 """Of one dimension that are drawn, the newest of them."""
-WORST: Final = 10
-LOW: Final = 2
-"""A score of at most so much is a bad answer."""
 _SHORT: Final = 8
 _FEW_BARS: Final = 5
 
@@ -168,7 +164,7 @@ class EvaluationsOfTenant:
                 lines.append(Series(f"{label}, a week before", values, week_before=True))
         return Chart(
             name=dimension,
-            title=f"{_title(dimension)}, mean of {drawing.period_told}",
+            title=f"{title_of(dimension)}, mean of {drawing.period_told}",
             kind="score",
             times=drawing.steps,
             series=lines,
@@ -212,7 +208,7 @@ class EvaluationsOfTenant:
     ) -> Distribution:
         series = status.series
         several = sum(one.series.dimension == series.dimension for one in self.statuses) > 1
-        title = f"{_title(series.dimension)}{f', {_epoch_told(status)}' if several else ''}"
+        title = f"{title_of(series.dimension)}{f', {_epoch_told(status)}' if several else ''}"
         bins = bins_of(counts)
         rows: list[Row] = [
             {
@@ -241,7 +237,7 @@ class EvaluationsOfTenant:
         series, fall, told = status.series, status.fall, told_of(status)
         mean = Mean() if minutes is None else whole_of(minutes.get(series, ()))
         return {
-            "dimension": Cell(_title(series.dimension), href=f"#chart-{series.dimension}"),
+            "dimension": Cell(title_of(series.dimension), href=f"#chart-{series.dimension}"),
             "state": Cell(
                 told.word, state=STATES[told.word], note=f"lacks {told.lacks}" if told.lacks else None
             ),
@@ -328,65 +324,6 @@ def _scored_in(status: SeriesStatus, range_: TimeRange) -> bool:
     return any(reaches_of([status], time.first, time.end) for time in times)
 
 
-def worst_table(worst: Sequence[tuple[Worst, EvalResult | None]], said: Mapping[str, Said] | None) -> Table:
-    """The worst answers, the worst first; `said` by request where the judge's reasons were asked for."""
-    dimensions = [name for name in DIMENSIONS if any(name in one.scores.values for one, _ in worst)]
-    rows: list[Row] = []
-    for one, result in worst:
-        trace_id = None if result is None else result.trace_id
-        rows.append(
-            {
-                "at": one.scores.event_at,
-                "trace": Cell(None, note="gone meanwhile")
-                if trace_id is None
-                else Cell(
-                    trace_id,
-                    href=f"/traces/{quote(ids.as_uuid(ids.trace_id_of(trace_id) or trace_id), safe='')}",
-                ),
-                "model": one.scores.model_id,
-                "lowest": _title(one.dimension),
-                **{
-                    name: Cell(value, state="warning" if name != BERTSCORE and value <= LOW else None)
-                    for name, value in one.scores.values.items()
-                },
-                "reason": _reason(one, None if said is None else said.get(one.scores.request_id)),
-            }
-        )
-    return Table(
-        caption="Worst answers",
-        name="worst",
-        columns=(
-            Column("trace", "Trace"),
-            Column("at", "Completed", "time"),
-            Column("model", "Model"),
-            Column("lowest", "Lowest in"),
-            *(Column(name, _title(name), "score" if name == BERTSCORE else "number") for name in dimensions),
-            *(() if said is None else (Column("reason", "The judge's reason", sortable=False),)),
-        ),
-        rows=rows,
-        empty="No answer was scored in this time.",
-    )
-
-
-def judges_table(judges: Mapping[str, Judge | str | None], calibrations: Judges) -> Table:
-    """Who stands behind each epoch; None is not told by the answers that were looked through."""
-    rows: list[Row] = [
-        {"epoch": epoch, **_judge_told(judge), "calibration": _calibrated(epoch, judge, calibrations)}
-        for epoch, judge in sorted(judges.items())
-    ]
-    return Table(
-        caption="Judges: their scores are never compared",
-        name="judges",
-        columns=(
-            Column("epoch", "Epoch"),
-            Column("model", "Scored by"),
-            Column("rubric", "Rubric"),
-            Column("calibration", "Calibration"),
-        ),
-        rows=rows,
-    )
-
-
 _QUESTIONS: Final = {
     "relevance": "Do answers answer what was asked?",
     "coherence": "Do answers hang together?",
@@ -410,21 +347,6 @@ _COLUMNS: Final = (
     Column("began", "Epoch began", "time"),
     Column("latest", "Last scored", "time"),
 )
-
-
-def _judge_told(judge: Judge | str | None) -> dict[str, str]:
-    match judge:
-        case Judge():
-            return {"model": judge.model_id, "rubric": f"{judge.rubric_id} {judge.rubric_version}"}
-        case str():
-            return {"model": judge, "rubric": "none: likeness to the reference"}
-        case None:
-            return {}
-
-
-def _calibrated(epoch: str, judge: Judge | str | None, calibrations: Judges) -> Cell:
-    """People are asked about judges, not about a likeness."""
-    return Cell(None) if isinstance(judge, str) else calibration_cell(calibrations.get(epoch, ""))
 
 
 def _levels(status: SeriesStatus) -> Iterator[Threshold]:
@@ -453,19 +375,7 @@ def _answers_told(count: int) -> str:
     return f"{count:,} answer{'' if count == 1 else 's'}"
 
 
-def _title(dimension: str) -> str:
-    return TITLES.get(dimension, dimension)
-
-
 def _liveliest(statuses: Sequence[SeriesStatus]) -> str | None:
     """The model to begin with: one that has fallen, else the one that was scored last."""
     first = max(statuses, key=lambda status: (status.fall is not None, status.latest), default=None)
     return None if first is None else first.series.model_id
-
-
-def _reason(worst: Worst, said: Said | None) -> Cell:
-    if said is None or worst.dimension not in JUDGE_DIMENSIONS:
-        return Cell(None)
-    if isinstance(said, Withheld):
-        return Cell(None, note=said.reason)
-    return Cell(said.reasons.get(worst.dimension))

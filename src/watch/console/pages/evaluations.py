@@ -28,15 +28,8 @@ from watch.console.evaluations_overview import (
     parked_table,
     workers_table,
 )
-from watch.console.evaluations_tenant import (
-    WORST,
-    Choice,
-    EvaluationsOfTenant,
-    Minutes,
-    chosen,
-    judges_table,
-    worst_table,
-)
+from watch.console.evaluations_tenant import Choice, EvaluationsOfTenant, Minutes, chosen
+from watch.console.evaluations_worst import WORST, judges_table, worst_table
 from watch.console.observe import log_content_read
 from watch.console.pages.asking import Asked, SignedIn
 from watch.console.parts import ConsoleParts
