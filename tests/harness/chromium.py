@@ -1,0 +1,141 @@
+"""Debian's Chromium, and a person before it: whatever a page does that it must not is a problem at the end.
+
+Problems are what the browser's console warns of (refusals by the content-security policy are told there),
+errors of scripts, requests to any other host, refused requests, what axe finds in light and in dark, and
+pages that are wider than a phone.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
+
+FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WITHIN_MS: Final = 20_000
+_DESK: Final = {"width": 1280, "height": 860}
+_PHONE_WIDTH: Final = 360
+_RULES: Final = {"resultTypes": ["violations"]}
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser, closed at the end of the block."""
+    path = shutil.which("chromium")
+    assert path is not None, "there is no chromium: scripts/install-chromium"
+    expect.set_options(timeout=WITHIN_MS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@dataclass
+class Person:
+    """Somebody before a page of the console."""
+
+    page: Page
+    origin: str
+    shots: Path | None = None
+    """Where pictures go; without it none are taken."""
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Listen to all that the page does."""
+        self.page.on("console", self._told)
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        self.page.on("request", self._asked)
+        self.page.on("response", self._answered)
+
+    async def goto(self, path: str) -> None:
+        """Type an address."""
+        await self.page.goto(path if path.startswith("http") else f"{self.origin}{path}")
+
+    async def sign_in(self, key: str) -> None:
+        """On the page that asks for the key."""
+        await self.page.get_by_label("Key", exact=True).fill(key)
+        await self.page.get_by_role("button", name="Sign in").click()
+        await self.page.wait_for_url(lambda url: "/login" not in url)
+
+    async def look(self) -> None:
+        """See that anybody can use this page: in light, in dark, on a phone, and without trouble."""
+        axe, where = Axe(), self.page.url.removeprefix(self.origin)
+        for scheme in ("light", "dark"):
+            await self.page.emulate_media(color_scheme=scheme)
+            found = await axe.run(self.page, options=_RULES)
+            self.problems += [
+                f"axe, {scheme}: {where}: {told}" for told in map(_told_of, found.response["violations"])
+            ]
+        await self.page.emulate_media(color_scheme="light")
+        await self.page.set_viewport_size({"width": _PHONE_WIDTH, "height": 740})
+        width = await self.page.evaluate("document.documentElement.scrollWidth")
+        if width > _PHONE_WIDTH:
+            self.problems.append(f"phone: {where} is {width} px wide")
+        await self.page.set_viewport_size(_DESK)  # type: ignore[arg-type]  # as it is typed there
+        self.check()
+
+    def check(self) -> None:
+        """See that nothing went wrong so far."""
+        told, self.problems = list(dict.fromkeys(self.problems)), []
+        assert not told, "\n".join(told)
+
+    @contextmanager
+    def refused(self, status: int) -> Iterator[None]:
+        """A block in which some request is refused with this status, as is meant."""
+        yield
+        meant = [told for told in self.problems if str(status) in told]
+        assert meant, f"nothing was refused with {status}"
+        self.problems = [told for told in self.problems if told not in meant]
+
+    async def shot(self, name: str) -> None:
+        """A picture of what is seen now, where pictures are wanted."""
+        if self.shots is not None:
+            await self.page.screenshot(path=self.shots / f"{name}.png", animations="disabled")
+
+    def _told(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.problems.append(f"console: {message.type}: {message.text} at {self.page.url}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((f"{self.origin}/", "data:")):
+            self.problems.append(f"asked elsewhere: {request.url}")
+
+    def _answered(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"answered {response.status}: {response.url}")
+
+
+@asynccontextmanager
+async def person(
+    browser: Browser, origin: str, *, shots: Path | None = None, **options: Any
+) -> AsyncIterator[Person]:
+    """A person with a browser of its own: no cookie, no memory."""
+    given: dict[str, Any] = {"viewport": _DESK, "color_scheme": "light", "timezone_id": "UTC", **options}
+    context = await browser.new_context(**given)
+    context.set_default_timeout(WITHIN_MS)
+    try:
+        somebody = Person(await context.new_page(), origin, shots)
+        yield somebody
+        somebody.check()
+    finally:
+        await context.close()
+
+
+def _told_of(violation: dict[str, Any]) -> str:
+    nodes = "; ".join(str(node["html"])[:200] for node in violation["nodes"][:3])
+    return f"{violation['id']} ({violation['impact']}), {len(violation['nodes'])} times: {nodes}"
