@@ -23,8 +23,8 @@ from watch.evaluations.folding import Bin, bins_of, counts_of, points_of, steps_
 from watch.evaluations.reaches import Reach, held_to, reaches_of
 from watch.evaluations.standing import order_of, told_of
 
-MOST_MINUTES: Final = 120_000
-"""That one view reads, a week before included: a week of five dimensions, twice."""
+MOST_MINUTES: Final = 60_000
+"""That one view reads, a week before included: a week of five dimensions, or a month of one."""
 MOST_EPOCHS: Final = 4
 """Of one dimension that are drawn, the newest of them."""
 _SHORT: Final = 8

@@ -8,7 +8,7 @@ from typing import Any, Final
 from llmplatform.aws.dynamodb import DynamoDb
 from llmplatform.aws.patient_dynamodb import PatientDynamoDb
 from llmplatform.aws.tables import EVAL_MINUTES
-from llmplatform.eval_series import MinuteScores, Series, decode_minute, minute_text
+from llmplatform.eval_series import MinuteScores, Series, decode_minutes, minute_text
 from watch.evaluations.reaches import Reach
 
 QUERIES_AT_ONCE: Final = 16
@@ -49,7 +49,14 @@ class MinuteReader:
                 ":last": {"S": minute_text(end - _MINUTE)},
             },
         }
-        return [decode_minute(row) async for page in self._dynamodb.pages(request) for row in page["Items"]]
+        found: list[MinuteScores] = []
+        following: Mapping[str, Any] | None = None
+        while True:
+            asked = {**request, "ExclusiveStartKey": following} if following else request
+            minutes, following = await self._dynamodb.call_decoded("Query", asked, decode_minutes)
+            found += minutes
+            if not following:
+                return found
 
 
 def _pieces(reach: Reach) -> Iterator[tuple[Series, datetime, datetime]]:

@@ -17,6 +17,7 @@ from llmplatform.eval_series import (
     Series,
     bin_of,
     decode_minute,
+    decode_minutes,
     encode_minute,
     minute_of,
     minute_text,
@@ -111,3 +112,14 @@ def test_a_likeness_is_in_the_nearest_bin(value: float) -> None:
     nearest = min(abs(value - middle) for middle in BERTSCORE_BINS)
     assert math.isclose(abs(value - BERTSCORE_BINS[at]), nearest, abs_tol=1e-9)
     assert value >= 0 or at == 0
+
+
+def test_an_answer_with_minutes_says_where_the_next_one_begins() -> None:
+    scores = MinuteScores(MINUTE, 2, 40.0, 180.0, 820.0, (0, 0, 0, 1, 1))
+    key = {"series": {"S": SERIES.key}, "minute": {"S": "2026-11-23T20:15Z"}}
+    answer = {"Items": [encode_minute(SERIES, scores)] * 2, "Count": 2, "LastEvaluatedKey": key}
+    assert decode_minutes(json.dumps(answer).encode()) == ([scores, scores], key)
+    assert decode_minutes(b'{"Items":[]}') == ([], None)
+    for broken in (b"", b"{}", b'{"Items":[{"minute":{"S":"2026-11-23T20:15Z"}}]}'):
+        with pytest.raises(TelemetryFault, match="not minutes"):
+            decode_minutes(broken)
