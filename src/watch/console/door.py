@@ -60,7 +60,8 @@ class Door:
         await self._app(scope, _replaying(request, receive), send)
 
     async def _admit(self, request: Request) -> None:
-        path, headers = request.url.path, request.headers
+        # Of the request's line: `request.url` is put together from the Host header, which says what it likes.
+        path, headers = request.scope["path"], request.headers
         if path not in _HEALTH and not self._ours.answers_to(headers.get("host", "")):
             raise Forbidden("the console does not answer to this host name")
         if not self._ours.sent(request.method, headers):

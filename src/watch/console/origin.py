@@ -4,6 +4,7 @@ A name that somebody else's DNS points at a laptop's loopback is not ours (DNS r
 another site is not either, whatever cookies the browser sends along.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from watch.console.hosts import is_loopback
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _OURS: Final = frozenset({"same-origin", "none"})
 """Of Sec-Fetch-Site: `none` is a person who typed the address."""
 
@@ -46,15 +48,13 @@ class Ours:
 
 def local_path(path: str, *, default: str = "/") -> str:
     """The path and query to go on to, if it is one of ours: nothing with a host, in any spelling."""
-    url = urlsplit(path)
     spelled_oddly = any(not character.isprintable() or character in ' \\"<>' for character in path)
-    if spelled_oddly or url.scheme or url.netloc or not path.startswith("/") or path.startswith("//"):
+    if spelled_oddly or not path.startswith("/") or path.startswith("//"):
         return default
     return path
 
 
 def _host_name(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
+    """The name in a Host header; None for one that has more than a name and a port in it."""
+    match = _HOST.fullmatch(host)
+    return None if match is None else match[1]

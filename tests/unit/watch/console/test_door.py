@@ -107,6 +107,8 @@ async def test_a_person_is_led_to_the_login_page_and_back(made: Console) -> None
         "/\\evil.example",
         "javascript:alert(1)",
         "/\t/evil.example",
+        "//[",
+        "http://[",
         "evil",
     ],
 )
@@ -268,6 +270,12 @@ async def test_a_host_that_is_not_ours_is_not_answered(made: Console) -> None:
             assert (await browser.get("/proof/acme")).status_code == 403
             assert (await browser.get("/login")).status_code == 403
             assert (await browser.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8100/login?", "127.0.0.1:8100#", "evil@127.0.0.1", "[::1", ""])
+async def test_a_host_header_does_not_say_which_page_is_asked_for(made: Console, host: str) -> None:
+    async with made.browser(key=OPERATOR_KEY) as browser:
+        assert (await browser.get("/proof/acme", headers={"host": host})).status_code == 403
 
 
 async def test_a_body_is_bounded(made: Console) -> None:
