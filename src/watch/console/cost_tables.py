@@ -4,13 +4,14 @@ An amount that lacks something unknown is a lower bound and said to be one; what
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
 from llmplatform.bills import BillRow, Completeness, charge_name, charge_of, exact_sum, heading_of, total_usd
-from llmplatform.costs import PLATFORM, UNUSED, HourStatus
+from llmplatform.costs import PLATFORM, UNUSED, CostLine, HourStatus
 from llmplatform.spending import Hours, Overview, Span, amount_of
 from watch.console.charts import Chart, Series
 from watch.console.tables import Cell, Column, Row, State, Table
@@ -177,6 +178,22 @@ def bill_table(rows: Sequence[BillRow]) -> Table:
         columns=[Column(name, name) for name in names],
         rows=[{name: getattr(row, name) for name in names} for row in rows],
     )
+
+
+def hours_of_owner(hours: Hours, lines: Iterable[CostLine]) -> Hours:
+    """Hours with what is unknown in one owner's lines: what they say themselves is of all owners together.
+
+    A call that two lines of an hour leave open, of two token classes, counts once.
+    """
+    unpriced = 0
+    calls: dict[tuple[datetime | str | None, ...], int] = {}
+    for line in lines:
+        unpriced += line.unit_price_usd is None and bool(line.quantity)
+        if line.quantity is None:
+            priced_by = line.endpoint_name or line.price_key
+            about = (line.hour, line.layer, line.model_id, priced_by, line.service_tier)
+            calls[about] = max(calls.get(about, 0), line.requests)
+    return replace(hours, unpriced_lines=unpriced, uncounted_requests=sum(calls.values()))
 
 
 def hours_told(hours: Hours) -> str:

@@ -19,7 +19,7 @@ from watch.console.parts import ConsoleParts
 from watch.console.rendering import as_csv, page
 from watch.console.viewer import NotThere
 
-_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+_MONTH = re.compile(r"2\d{3}-(0[1-9]|1[0-2])", re.ASCII)
 _DAY = timedelta(days=1)
 _WITHIN_S = 10.0
 _MONTHS_BACK = 12
@@ -80,7 +80,7 @@ def routes(parts: ConsoleParts) -> APIRouter:
         if not lines and owner not in known and owner not in _OURS:
             raise NotThere("tenant")
         rows = bill_rows(lines, statuses, "day")
-        hours = hours_told(span, statuses)
+        hours = cost_tables.hours_of_owner(hours_told(span, statuses), lines)
         table = cost_tables.charges_table(rows, cost_tables.hours_told(hours)).sorted_as(request.query_params)
         chart = cost_tables.days_chart(span, statuses, [owner])
         if (file := as_csv(request, table, chart, cost_tables.bill_table(rows))) is not None:

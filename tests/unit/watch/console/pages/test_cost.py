@@ -67,6 +67,23 @@ async def test_what_has_no_price_makes_every_sum_a_lower_bound() -> None:
     assert "$0.00" not in of_acme
 
 
+async def test_what_others_have_without_a_price_is_not_a_tenants_to_count() -> None:
+    costs = some_costs()
+    costs.found += [
+        replace(OF_ACME, model_id="new", unit_price_usd=None, amount_usd=None),
+        replace(OF_ACME, tenant_id="zeta", model_id="new", unit_price_usd=None, amount_usd=None),
+        replace(OF_ACME, tenant_id="zeta", quantity=None, amount_usd=None, requests=41),
+    ]
+    page = (await get("/cost/acme", costs, ACME_KEY)).text
+    unpriced, uncounted = (_figure(page, name) for name in ("Lines without a price", "Calls that nobody"))
+    assert (unpriced, uncounted) == ("1", "0")
+    assert _figure((await get("/cost/zeta", costs)).text, "Calls that nobody") == "41"
+
+
+def _figure(page: str, name: str) -> str:
+    return page.partition(f"<dt>{name}")[2].partition('class="value">')[2].partition("<")[0]
+
+
 async def test_nothing_computed_is_not_nothing_spent() -> None:
     page = (await get("/cost", KeptCosts())).text
     assert "No hour of this month has been computed" in page
@@ -87,7 +104,7 @@ async def test_a_bill_comes_as_a_file_with_every_digit() -> None:
     assert all(",acme," in row for row in rows)
 
 
-@pytest.mark.parametrize("month", ["2026-13", "2027-01", "all", "2026-1"])
+@pytest.mark.parametrize("month", ["2026-13", "2027-01", "all", "2026-1", "0000-01", "٢٠٢٦-01"])
 async def test_a_month_that_is_none_is_named(month: str) -> None:
     answer = await get(f"/cost?month={month}", some_costs())
     assert answer.status_code == 400
