@@ -55,6 +55,8 @@ class TimeRange:
             end = min(_moment(query["to"], "to") if query.get("to") else now, now)
             last = None
         else:
+            if query.get("to"):
+                raise MalformedRequest("from: is needed where `to` is given", param="from")
             last = query.get("last") or default
             if last not in LAST:
                 raise MalformedRequest(f"last: must be one of {', '.join(LAST)}", param="last")

@@ -112,7 +112,7 @@ class RequestSearch:
         again gets some of it again, and knows it by its request id.
         """
         now = self._clock.now()
-        since = max(since - OVERLAP, now - _HOUR)
+        since = max(since, now - _HOUR + OVERLAP) - OVERLAP
         reading = _Reading(tenants, filters, since, now + _HOUR, TAIL_ROWS)
         oldest = ids.request_id(int((since - _LONGEST_REQUEST).timestamp() * 1_000), bytes(10))
         found = await asyncio.gather(

@@ -77,6 +77,7 @@ def test_the_future_is_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
+        ({"to": "2026-11-24T10:00"}, "from"),
         ({"last": "5m"}, "last"),
         ({"compare": "month"}, "compare"),
         ({"from": "yesterday"}, "from"),

@@ -111,6 +111,8 @@ async def test_every_filter_is_heeded_and_kept_in_the_form() -> None:
         page = await browser.get("/requests?error=budget_spent&outcome=refused")
         assert 'value="budget_spent"' in page.text
         assert '<option value="refused" selected>' in page.text
+        link = page.text.partition("Link to this time")[0].rpartition("<a href=")[2]
+        assert "error=budget_spent&amp;outcome=refused&amp;from=2026-01-31T" in link
         assert (await browser.get("/requests?outcome=fine")).status_code == 400
 
 
@@ -152,6 +154,7 @@ async def test_the_tail_brings_what_has_ended_since_and_not_what_is_an_hour_old(
         assert tail.text.count("data-request=") == 1
         assert tail.headers["x-tail-after"] == "2026-01-31T23:59:25Z"
         assert (await browser.get("/requests/tail")).status_code == 400
+        assert (await browser.get("/requests/tail?after=0001-01-01T00:00Z")).status_code == 200
 
 
 @pytest.mark.parametrize("form", ["{uuid}", "{hex}", "{xray}", "chatcmpl-{request}", "{request}", " {UUID} "])
