@@ -200,14 +200,15 @@ class Drill:
             found = await parts.board.wait_for(
                 expected.name, _QUIET, after=course.rang_at, within_s=expected.quiet_within_s
             )
+        course.quiet_at = None if found is None else found.since
+        parts.telling.quiet(incident.name, course)
         if found is not None:
-            course.quiet_at = found.since
             within_s = ALL_CLEAR_WITHIN_S if course.has_notice else HEARD_WITHIN_S
             with parts.telling.waiting(incident.name, f"all-clear of {expected.alarm}", within_s):
                 course.over = await parts.receiver.wait_for(
                     course.told_as, "OK", after=course.rang_at, within_s=within_s
                 )
-        parts.telling.over(incident.name, course)
+            parts.telling.over(incident.name, course)
 
     async def _look_back(self, run: _Run, incident: Incident) -> None:
         """Of a slow endpoint: how long after its first bad datapoint it was found."""
@@ -233,8 +234,11 @@ class Drill:
     def _note_requests(self, incident: Incident) -> None:
         end = incident.healed_at or datetime.now(UTC)
         during = [one for one in self._parts.clients.requests if incident.broken_at <= one.at <= end]
-        failed = sum(one.failure is not None for one in during)
-        told = f"{len(during)} requests of all clients from the fault to its end, {failed} failed"
+        failed = [one for one in during if one.failure is not None]
+        elsewhere = sum(not any(outage.covers(one) for outage in self.outages) for one in failed)
+        told = f"{len(during)} requests of all clients from the fault to its end, {len(failed)} failed"
+        if failed:
+            told += f", {elsewhere} of them not by an endpoint that was down"
         incident.notes.append(told)
         self._parts.telling.say(told, who=incident.name)
 

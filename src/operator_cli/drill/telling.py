@@ -18,7 +18,7 @@ from operator_cli.drill.requests import Tally
 from sandbox.state import Running
 
 _REMIND_S: Final = 60.0
-_MESSAGE_LINES: Final = 12
+_MESSAGE_LINES: Final = 16
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Telling:
         for line in lines[:_MESSAGE_LINES]:
             OUT.print(f"{'':27}[dim]|[/dim] {escape(line)}".rstrip())
         if len(lines) > _MESSAGE_LINES:
-            OUT.print(f"{'':27}[dim]| (and {len(lines) - _MESSAGE_LINES} lines more)[/dim]")
+            OUT.print(f"{'':27}[dim]| (more lines: {len(lines) - _MESSAGE_LINES})[/dim]")
         for link in dead:
             self._bad(name, f"a link of the message leads nowhere: {link}")
 
@@ -121,7 +121,7 @@ class Telling:
         OUT.print(f"{'':27}{escape(shown.page_line)}")
         OUT.print(f"{'':27}[dim]{escape(shown.page_url)}[/dim]")
 
-    def over(self, name: str, course: Course) -> None:
+    def quiet(self, name: str, course: Course) -> None:
         """Print the end of an alarm."""
         if course.quiet_at is None or course.healed_at is None:
             self._bad(name, f"{course.expected.alarm} still rings")
@@ -131,7 +131,10 @@ class Telling:
             f"{escape(course.expected.alarm)}, "
             f"{seconds(course.healed_at, course.quiet_at):.0f} s after all was well"
         )
-        if course.over is None:
+
+    def over(self, name: str, course: Course) -> None:
+        """Print the message that an alarm is over."""
+        if course.over is None or course.quiet_at is None:
             self._bad(name, f"no message that {course.told_as} is over")
         else:
             self._message(name, course.over, f"{seconds(course.quiet_at, course.over.at):.1f} s after that")
