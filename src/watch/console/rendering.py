@@ -17,6 +17,7 @@ from jinja2.runtime import Context
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from llmplatform.errors import MalformedRequest
 from watch.console.assets import asset_url
 from watch.console.cells import UNKNOWN, is_unknown, shown
 from watch.console.charts import Chart
@@ -59,7 +60,10 @@ def page(
 
 
 def as_csv(request: Request, *tables: Table | Chart) -> Response | None:
-    """The file that a query asks for (`?format=csv&table=<name>`), None where it asks for the page."""
+    """The file that a query asks for (`?format=csv&table=<name>`), None where it asks for the page.
+
+    Raises MalformedRequest for one that is not there, or cannot be read now: a page is no file.
+    """
     if request.query_params.get("format") != "csv":
         return None
     wanted = request.query_params.get("table", "")
@@ -72,7 +76,8 @@ def as_csv(request: Request, *tables: Table | Chart) -> Response | None:
                 media_type="text/csv; charset=utf-8",
                 headers={"content-disposition": f'attachment; filename="{name}.csv"'},
             )
-    return None
+    names = ", ".join(one.name for one in tables if one.name)
+    raise MalformedRequest(f"table: must be one that is there now: {names or 'there is none'}", param="table")
 
 
 def address(path: str, query: Mapping[str, Any]) -> str:
