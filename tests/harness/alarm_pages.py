@@ -28,6 +28,16 @@ class AlarmPages:
         """As botocore's."""
         return _Paginator(self, operation)
 
+    async def describe_alarms(self, *, AlarmNames: list[str], **_: Any) -> dict[str, Any]:  # noqa: N803  # AWS's
+        """Those of these names."""
+        self.calls += 1
+        if self.broken:
+            raise ClientError({"Error": {"Code": "InternalServiceFault", "Message": ""}}, "describe_alarms")
+        kinds = {"MetricAlarms": self.metric, "CompositeAlarms": self.composite}
+        return {
+            kind: [one for one in alarms if one["AlarmName"] in AlarmNames] for kind, alarms in kinds.items()
+        }
+
     def reader(self, clock: Clock) -> AlarmReader:
         """A reader of these pages."""
         client: Any = self

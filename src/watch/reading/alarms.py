@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import aiohttp
@@ -27,9 +27,14 @@ logger = logging.getLogger(__name__)
 
 KEEP_S: Final = 5.0
 WITHIN_S: Final = 5.0
+ALL_WITHIN_S: Final = 15.0
+"""Fifty tenants can have five thousand alarms, in pages of a hundred that can only be read one after another."""
 MOST_HISTORY: Final = 500
 """Items that one look at the history brings at most."""
+HISTORY_KEPT: Final = timedelta(days=30)
+"""By CloudWatch (User Guide, common features of alarms); of longer ago nothing is known."""
 
+_LONGEST_NAME: Final = 255  # that CloudWatch takes
 _FAILURES: Final = (ClientError, BotoCoreError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 ValueT = TypeVar("ValueT")
@@ -49,6 +54,15 @@ class Subscription:
     protocol: str
     endpoint: str
     confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened, newest first."""
+
+    items: tuple[HistoryItem, ...]
+    read_to: datetime | None = None
+    """How far back was read where there was too much; None where all was."""
 
 
 @dataclass(slots=True)
@@ -79,7 +93,7 @@ class AlarmReader:
     def __init__(self, cloudwatch: "CloudWatchClient", sns: "SNSClient", clock: Clock) -> None:
         self._cloudwatch = cloudwatch
         self._sns = sns
-        self._all = _Shared(self._read, clock)
+        self._all = _Shared(self._read_all, clock)
         self._in_alarm = _Shared(self._read_in_alarm, clock)
         self._subscriptions = _Shared(self._read_subscriptions, clock)
 
@@ -93,8 +107,22 @@ class AlarmReader:
         ringing = [alarm for alarm in await self._in_alarm.get() if alarm.rings]
         return tuple(sorted(ringing, key=lambda alarm: (order[alarm.severity], -alarm.since.timestamp())))
 
-    async def history(self, name: str | None, first: datetime, end: datetime) -> tuple[HistoryItem, ...]:
-        """What happened to one alarm, or to all of ours, newest first; at most `MOST_HISTORY` items."""
+    async def one(self, name: str) -> AlarmState | None:
+        """The alarm of ours with this name; None where there is none."""
+        if not name.startswith(PREFIX) or len(name) > _LONGEST_NAME:
+            return None
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                answer = await self._cloudwatch.describe_alarms(
+                    AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+                )
+        except _FAILURES as failure:
+            raise _unavailable(failure) from failure
+        found = map(alarm_state, (*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())))
+        return next((alarm for alarm in found if alarm.name == name), None)
+
+    async def history(self, name: str | None, first: datetime, end: datetime) -> History:
+        """What happened to one alarm, or to all of ours; at most `MOST_HISTORY` items are read."""
         items: list[HistoryItem] = []
         about: dict[str, Any] = {} if name is None else {"AlarmName": name}
         try:
@@ -108,24 +136,27 @@ class AlarmReader:
                     ScanBy="TimestampDescending",
                     PaginationConfig={"MaxItems": MOST_HISTORY},
                 ):
-                    found = map(history_item, page["AlarmHistoryItems"])
-                    items += [item for item in found if item.name.startswith(PREFIX)]
+                    items += map(history_item, page["AlarmHistoryItems"])
         except _FAILURES as failure:
             raise _unavailable(failure) from failure
-        return tuple(items)
+        read_to = items[-1].at if len(items) >= MOST_HISTORY else None
+        return History(tuple(item for item in items if item.name.startswith(PREFIX)), read_to)
 
     async def subscriptions(self) -> tuple[Subscription, ...]:
         """Who is told by the topics of our alarms."""
         return await self._subscriptions.get()
 
     async def _read_in_alarm(self) -> tuple[AlarmState, ...]:
-        """Fifty tenants have a thousand alarms, in ten pages one after the other: few of them ring."""
-        return await self._read(StateValue="ALARM")
+        """Of the thousands that there may be few ring."""
+        return await self._read(WITHIN_S, StateValue="ALARM")
 
-    async def _read(self, **more: Any) -> tuple[AlarmState, ...]:
+    async def _read_all(self) -> tuple[AlarmState, ...]:
+        return await self._read(ALL_WITHIN_S)
+
+    async def _read(self, within_s: float, **more: Any) -> tuple[AlarmState, ...]:
         found: list[AlarmState] = []
         try:
-            async with asyncio.timeout(WITHIN_S):
+            async with asyncio.timeout(within_s):
                 paginator = self._cloudwatch.get_paginator("describe_alarms")
                 async for page in paginator.paginate(
                     AlarmNamePrefix=PREFIX, AlarmTypes=["MetricAlarm", "CompositeAlarm"], **more

@@ -3,7 +3,9 @@
 An alarm's page is where its messages lead: it has the view with the time set around the moment of the alarm.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
@@ -14,9 +16,10 @@ from watch.console.parts import ConsoleParts
 from watch.console.rendering import address, as_csv, page
 from watch.console.runbooks import runbook
 from watch.console.tables import Cell, Column, Row, State, Table
+from watch.console.timerange import TimeRange
 from watch.console.viewer import NotThere, Viewer
 from watch.definitions import PREFIX
-from watch.reading.alarms import AlarmsUnavailable, Subscription
+from watch.reading.alarms import HISTORY_KEPT, AlarmsUnavailable, Subscription
 from watch.rules import Severity
 
 _SEVERITY_STATES: Mapping[Severity | None, State] = {
@@ -50,12 +53,7 @@ def routes(parts: ConsoleParts) -> APIRouter:
         names = {alarm.name for alarm in alarms}
         wanted = _wanted(alarms, request.query_params)
         table = alarms_table(wanted).sorted_as(request.query_params)
-        try:
-            items = await parts.alarms.history(None, range_.first, range_.end)
-            history = history_table(item for item in items if item.name in names)
-        except AlarmsUnavailable:
-            history = None
-        receivers = await _receivers(parts) if viewer.sees_all else None
+        history, receivers = await asyncio.gather(_history(parts, range_, names), _receivers(parts, viewer))
         tables = [one for one in (table, history, receivers) if one is not None]
         if (file := as_csv(request, *tables)) is not None:
             return file
@@ -77,14 +75,14 @@ def routes(parts: ConsoleParts) -> APIRouter:
 
     @router.get("/alarms/{name:path}")
     async def one_alarm(request: Request, viewer: SignedIn, range_: Asked, name: str) -> Response:
-        alarm = next((alarm for alarm in await seen_by(viewer) if alarm.name == name), None)
-        if alarm is None:
-            raise NotThere("alarm")
         try:
-            history = history_table(await parts.alarms.history(name, range_.first, range_.end))
-        except AlarmsUnavailable:
-            history = None
-        if history is not None and (file := as_csv(request, history)) is not None:
+            alarm = await parts.alarms.one(name)
+        except AlarmsUnavailable as fault:
+            raise CannotBeRead("the alarms") from fault
+        if alarm is None or not _may_see(viewer, alarm):
+            raise NotThere("alarm")
+        history = await _history(parts, range_, {name}, name)
+        if (file := as_csv(request, *(() if history is None else (history,)))) is not None:
             return file
         rule = alarm.rule
         return page(
@@ -196,8 +194,23 @@ def alarms_table(alarms: Iterable[AlarmState]) -> Table:
     )
 
 
-def history_table(items: Iterable[HistoryItem]) -> Table:
-    """Changes of state and what was sent, newest first."""
+async def _history(
+    parts: ConsoleParts, range_: TimeRange, names: Collection[str], name: str | None = None
+) -> Table | None:
+    """What happened to the alarms of these names, of which `name` alone is asked for where it is given."""
+    try:
+        found = await parts.alarms.history(name, range_.first, range_.end)
+    except AlarmsUnavailable:
+        return None
+    read_to = max(found.read_to or range_.first, parts.clock.now() - HISTORY_KEPT)
+    return history_table(
+        (item for item in found.items if item.name in names),
+        known_since=read_to if read_to > range_.first else None,
+    )
+
+
+def history_table(items: Iterable[HistoryItem], *, known_since: datetime | None = None) -> Table:
+    """Changes of state and what was sent, newest first; `known_since` where that is not all of the time."""
     rows: list[Row] = [_history_row(item) for item in items if item.is_about_ringing]
     return Table(
         name="history",
@@ -210,7 +223,12 @@ def history_table(items: Iterable[HistoryItem]) -> Table:
             Column("reason", "Reason", sortable=False),
         ),
         rows=rows,
-        empty="Nothing happened in this time.",
+        rests_on=None
+        if known_since is None
+        else f"what is known since {known_since:%Y-%m-%d %H:%M} UTC; of before nothing is",
+        empty="Nothing happened in this time."
+        if known_since is None
+        else "Nothing is known to have happened: not all of this time could be looked at.",
     )
 
 
@@ -235,7 +253,10 @@ def _history_row(item: HistoryItem) -> Row:
     }
 
 
-async def _receivers(parts: ConsoleParts) -> Table | None:
+async def _receivers(parts: ConsoleParts, viewer: Viewer) -> Table | None:
+    """Who is told; None where that cannot be read, or is not the viewer's to see."""
+    if not viewer.sees_all:
+        return None
     try:
         subscriptions = await parts.alarms.subscriptions()
     except AlarmsUnavailable:

@@ -11,7 +11,7 @@ from harness.console import ACME_KEY, OPERATOR_KEY, console
 from llmplatform.testing import FakeClock
 from watch.console.pages.alarms import about_of
 from watch.console.runbooks import runbook
-from watch.reading.alarms import masked
+from watch.reading.alarms import MOST_HISTORY, masked
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:llm-platform-critical"
 ACME = "llm-platform/tenant/acme/availability-burn-fast"
@@ -111,6 +111,35 @@ async def test_history_comes_as_a_file() -> None:
     lines = answer.text.splitlines()
     assert lines[0] == "at,what,alarm,told,reason"
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize("query", ["format=csv", "format=csv&table=none", "format=csv&table=receivers"])
+async def test_a_file_that_is_not_there_is_no_page(query: str) -> None:
+    answer = await get(f"/alarms?{query}", some_alarms(), ACME_KEY)
+    assert answer.status_code == 400
+    assert "table: must be one that is there now: alarms, history" in answer.text
+
+
+async def test_a_history_that_is_cut_says_since_when_it_is_known() -> None:
+    pages = some_alarms()
+    assert "of before nothing is" not in (await get("/alarms?last=7d", pages)).text
+    assert "not all of this time could be looked at" not in (await get("/alarms?last=7d", pages)).text
+    # Those of others fill it: what is left of a tenant's own is not all that happened to it.
+    pages.history = [{**pages.history[3], "Timestamp": SINCE}] * MOST_HISTORY
+    page = (await get("/alarms?last=7d", pages, ACME_KEY)).text
+    assert "not all of this time could be looked at" in page
+
+
+async def test_of_what_is_older_than_cloudwatch_keeps_nothing_is_said_to_have_happened() -> None:
+    page = (await get("/alarms?from=2025-11-01T00:00Z", some_alarms())).text
+    assert "what is known since 2026-01-01 23:59 UTC; of before nothing is" in page
+
+
+async def test_one_alarm_costs_no_look_at_all_of_them() -> None:
+    pages = some_alarms()
+    pages.metric = pages.composite[:1]
+    assert (await get(f"/alarms/{ACME}", pages)).status_code == 200
+    assert pages.calls == 2
 
 
 async def test_everybody_who_looks_at_once_costs_one_call() -> None:
