@@ -14,6 +14,7 @@ def environment_of(running: Running) -> dict[str, str]:
         "OPENAI_BASE_URL": running.openai_base_url,
         "OPENAI_API_KEY": running.key_of() or "",
         "CONSOLE_URL": running.console_url,
+        "WATCH_PUBLIC_URL": running.console_url,  # where alarms put by hand lead to
         "BILLING_URL": running.billing_url,
         "BILLING_API_KEY": running.sandbox.role_keys.get("billing", ""),
         **running.sandbox.environment,
