@@ -99,7 +99,7 @@ def why_none(policy: TenantPolicy | None, workers: Sequence[Heartbeat] | None, n
             "Samples wait on the stream for a week. `llm-platform doctor` says what is missing.",
         )
     return NoScores(
-        f"Nothing was scored yet: {policy.eval_sample_rate:.3g} of the answers are chosen to be.",
+        f"Nothing was scored yet: {policy.eval_sample_rate * 100:.3g} % of the answers are chosen to be.",
         "A score is here some seconds after its answer, and on this page with the drift job's next look.",
     )
 
