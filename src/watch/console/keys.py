@@ -11,7 +11,8 @@ from starlette.requests import Request
 
 from llmplatform import ids
 from llmplatform.apikeys import key_hash
-from llmplatform.errors import PlatformFault, Unauthenticated
+from llmplatform.aws.parameters import NOT_LOADED_RETRY_AFTER_S
+from llmplatform.errors import GatewayOverloaded, PlatformFault, Unauthenticated
 from watch.console import cookies, oidc
 from watch.console.attempts import Attempts
 from watch.console.parts import ConsoleParts
@@ -44,6 +45,9 @@ class Keys:
     async def viewer(self, request: Request) -> Viewer:
         """Who sends a request. Raises Unauthenticated, Forbidden, TooManyAttempts or GatewayOverloaded."""
         parts = self._parts
+        if parts.policies.age_s is None:
+            # Behind a load balancer somebody would be shown a platform without tenants.
+            raise _not_loaded("tenants")
         claims = request.headers.getlist(oidc.HEADER)
         if parts.oidc is not None and parts.alb_keys is not None and claims:
             if len(claims) > 1:
@@ -96,10 +100,16 @@ class Keys:
                 session.tenant_id, session.key_sha256
             )
         else:
+            if parts.access.age_s is None:  # which ends no session
+                raise _not_loaded("roles")
             held = parts.access.still_opens(session.role, session.key_sha256)
         if not held:
             raise Unauthenticated("the key of this session has ended")
         return replace(_viewer(session), way="session", csrf_token=parts.seal.csrf_token(session.id))
+
+
+def _not_loaded(what: str) -> GatewayOverloaded:
+    return GatewayOverloaded(f"{what} are not loaded yet", retry_after_s=NOT_LOADED_RETRY_AFTER_S)
 
 
 def _viewer(session: Session) -> Viewer:
