@@ -79,6 +79,8 @@ class Around:
     results: Mapping[str, Sequence[EvalResult]]
     """By request id."""
     scores_failed: bool
+    scores_cut: bool
+    """Whether the trace may have more scores than were read."""
     calibrations: Mapping[str, Calibration | None]
     """By judge identity; one that could not be read is not in it."""
     said: Mapping[tuple[str, str], Said] | None
@@ -291,6 +293,8 @@ def _no_scores(row: LedgerRow, around: Around) -> str:
         return "Scores cannot be read now."
     if not row.sampled:
         return "Not chosen for evaluation, so there are no scores."
+    if around.scores_cut:
+        return "This trace has more scores than are read at once, and those that were read are of others."
     age_s = (around.now - row.completed_at).total_seconds()
     return (
         f"Chosen {age_s:,.0f} s ago and not scored: it waits for a worker, was skipped, or was put aside "

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 KEEP_S: Final = 5.0
 WITHIN_S: Final = 5.0
 ALL_WITHIN_S: Final = 15.0
-"""Fifty tenants can have five thousand alarms, in pages of a hundred that can only be read one after another."""
+"""Fifty tenants can have five thousand alarms, in pages of a hundred that come one after another."""
 MOST_HISTORY: Final = 500
 """Items that one look at the history brings at most."""
 HISTORY_KEPT: Final = timedelta(days=30)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from llmplatform import ids
-from llmplatform.aws.eval_content import Said
+from llmplatform.aws.eval_content import Said, Withheld
 from llmplatform.aws.ledger_reader import MAX_ROWS
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.evaluations import EvalContent, EvalResult
@@ -33,12 +33,14 @@ from watch.reading.calibrations import Calibration
 from watch.reading.log_lines import WITHIN_S as LOG_WITHIN_S
 from watch.reading.log_lines import LogLine, query_of
 from watch.reading.partly import partly
-from watch.reading.scores import scores_by_request
+from watch.reading.scores import MOST_OF_TRACE, scores_by_request
 from watch.requests.drawing import drawn_bars
 
 MOST_SHOWN: Final = 20
 """Requests of a trace that are shown whole; the table has all."""
 _LEDGER_WITHIN_S: Final = 6.0
+_OPENED_WITHIN_S: Final = 6.0
+"""All that was said, each under its tenant's key."""
 _OF_LOG_WITHIN_S: Final = LOG_WITHIN_S + 4
 
 
@@ -50,6 +52,8 @@ class _Trace:
     rows: tuple[LedgerRow, ...]
     bars: tuple[Bar, ...] | None
     results: tuple[EvalResult, ...] | None
+    scores_cut: bool = False
+    """Whether there may be more results, whosever, than were read."""
     shared: bool = False
     """Whether others' requests are under it too, which a tenant is not shown."""
 
@@ -113,7 +117,8 @@ async def _read(parts: ConsoleParts, viewer: Viewer, trace_id: str) -> _Trace:
     bars = None if spans is None else spans.bars
     ours = None if results is None else tuple(one for one in results if viewer.may_see(one.tenant_id))
     # Not every span says whose it is, so where some are others', none is shown.
-    return _Trace(trace_id, seen, () if shared else bars, ours, shared)
+    cut = results is not None and len(results) == MOST_OF_TRACE
+    return _Trace(trace_id, seen, () if shared else bars, ours, cut, shared)
 
 
 async def _of_request(parts: ConsoleParts, viewer: Viewer, any_id: str) -> LedgerRow | None:
@@ -132,21 +137,29 @@ async def _said(
     parts: ConsoleParts, request: Request, viewer: Viewer, found: _Trace
 ) -> dict[tuple[str, str], Said]:
     """What was said, as far as policy and role allow, each reading of a tenant's written down."""
-    said: dict[tuple[str, str], Said] = {}
-    for result in found.results or ():
+    shown = {row.request_id for row in found.rows[:MOST_SHOWN]}
+    results = [result for result in found.results or () if result.request_id in shown]
+
+    async def one(result: EvalResult) -> Said:
         policy = _policy(parts, result.tenant_id)
         withheld = why_not(viewer, policy)
-        said[result.request_id, result.judge.identity] = withheld or await parts.lives.content.said(
-            result, policy
-        )
+        if withheld is not None:
+            return withheld
+        try:
+            async with asyncio.timeout(_OPENED_WITHIN_S):
+                return await parts.lives.content.said(result, policy)
+        except TimeoutError:
+            return Withheld("under the tenant's key, and KMS does not answer in time")
+
+    told = await asyncio.gather(*map(one, results))
     opened = {
-        result.tenant_id
-        for result in found.results or ()
-        if isinstance(said[result.request_id, result.judge.identity], EvalContent)
+        result.tenant_id for result, said in zip(results, told, strict=True) if isinstance(said, EvalContent)
     }
     for tenant_id in sorted(opened):
         log_content_read(request, tenant_id, ids.as_uuid(found.trace_id))
-    return said
+    return {
+        (result.request_id, result.judge.identity): said for result, said in zip(results, told, strict=True)
+    }
 
 
 async def _log(parts: ConsoleParts, viewer: Viewer, found: _Trace) -> Sequence[LogLine] | str:
@@ -186,6 +199,7 @@ async def _page(
         now=parts.clock.now(),
         results=scores_by_request(results),
         scores_failed=found.results is None,
+        scores_cut=found.scores_cut,
         calibrations=await _calibrations(parts, results),
         said=said,
     )

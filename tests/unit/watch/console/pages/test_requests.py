@@ -1,11 +1,13 @@
 """The pages of one request's life, in process: who sees what, and what is said when something is missing."""
 
+import asyncio
 import base64
 import csv
 import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -388,6 +390,43 @@ async def test_content_under_a_tenants_key_is_opened_with_it_or_said_to_be_gone(
         assert said in shown.text
         lines = [line for line in caplog.records if line.message == "content_read"]
         assert len(lines) == (refusal is None)
+
+
+async def test_a_key_service_that_hangs_holds_up_neither_the_page_nor_one_text_after_another(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "watch.console")
+    monkeypatch.setattr(traces, "_OPENED_WITHIN_S", 0.02)
+
+    class Hanging:
+        async def said(self, *_: Any) -> Any:
+            await asyncio.Event().wait()
+
+    clock = FakeClock()
+    content: Any = Hanging()
+    aws = account(clock, content=content)
+    async with opened(clock=clock, lives=aws.readers) as (made, _), made.browser(key=OPERATOR_KEY) as browser:
+        one = record(3, clock, sampled=True)
+        aws.tables.put(one)
+        for minute in range(5):
+            aws.tables.put_result(evaluated(one, judged_at=clock.now() + timedelta(minutes=minute)))
+        shown = await browser.post(f"{path_of(one)}/content")
+    assert shown.status_code == 200
+    assert "KMS does not answer in time" in shown.text
+    assert not [line for line in caplog.records if line.message == "content_read"]
+
+
+async def test_scores_that_were_not_read_are_not_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
+        scored, waiting = record(3, made.clock, sampled=True), record(3, made.clock, sampled=True)
+        waiting = replace(waiting, request_id=record(2, made.clock).request_id)
+        aws.tables.put(scored, waiting)
+        aws.tables.put_result(evaluated(scored))
+        assert "and not scored" in (await browser.get(path_of(scored))).text
+        monkeypatch.setattr(traces, "MOST_OF_TRACE", 1)
+        page = (await browser.get(path_of(scored))).text
+        assert "and not scored" not in page
+        assert "more scores than are read at once" in page
 
 
 async def test_the_address_of_what_was_said_shows_it_no_more_when_loaded_again() -> None:
