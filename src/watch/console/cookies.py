@@ -5,7 +5,7 @@ there do not end each other's sessions. By https they are bound to the host (`__
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request, cookie_parser
@@ -29,13 +29,16 @@ def login_nonce_in(headers: Headers) -> str | None:
 
 
 def keep_session(request: Request, response: Response, value: str, *, for_s: int, secure: bool) -> None:
-    """Have the browser keep a session."""
-    _keep(request, response, _SESSION, value, for_s, secure=secure)
+    """Have the browser keep a session, sent along too where an alarm's message on another site led here.
+
+    What changes anything, or shows what was said, is a POST, which needs the session's token besides.
+    """
+    _keep(request, response, _SESSION, value, for_s, secure=secure, same_site="lax")
 
 
 def keep_login_nonce(request: Request, response: Response, value: str, *, secure: bool) -> None:
     """Have the browser keep a login form's nonce."""
-    _keep(request, response, _LOGIN, value, _LOGIN_S, secure=secure)
+    _keep(request, response, _LOGIN, value, _LOGIN_S, secure=secure, same_site="strict")
 
 
 def forget_session(request: Request, headers: MutableHeaders) -> None:
@@ -49,10 +52,21 @@ def forget_session(request: Request, headers: MutableHeaders) -> None:
             headers.append("set-cookie", f"{name}=; Max-Age=0; Path=/; HttpOnly; Secure")
 
 
-def _keep(request: Request, response: Response, kind: str, value: str, for_s: int, *, secure: bool) -> None:
+def _keep(
+    request: Request,
+    response: Response,
+    kind: str,
+    value: str,
+    for_s: int,
+    *,
+    secure: bool,
+    same_site: Literal["lax", "strict"],
+) -> None:
     secured, local = _names(request.headers, kind)
     name = secured if secure else local
-    response.set_cookie(name, value, max_age=for_s, path="/", secure=secure, httponly=True, samesite="strict")
+    response.set_cookie(
+        name, value, max_age=for_s, path="/", secure=secure, httponly=True, samesite=same_site
+    )
 
 
 def _found(headers: Headers, kind: str) -> str | None:
