@@ -67,10 +67,11 @@ async def _with_progress(applying: Applying, planned: Planned) -> Applied:
     with Progress(console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
         tasks = {
             "put": bars.add_task("putting", total=len(planned.plan.create) + len(planned.plan.update)),
+            "complete": bars.add_task("completing", total=None, visible=False),
             "remove": bars.add_task("removing", total=len(planned.plan.remove)),
         }
 
         def tell(what: str, done: int, total: int) -> None:
-            bars.update(tasks[what], completed=done, total=total)
+            bars.update(tasks[what], completed=done, total=total, visible=True)
 
         return await applying.apply(planned, tell)

@@ -198,6 +198,7 @@ TENANT_RULES: Final[tuple[Rule, ...]] = (
         of=6,
         missing="ignore",
         severity="warning",
+        suppressed_by="evaluation-unavailable",
     ),
     MetricRule(
         key="ledger-difference",

@@ -3,10 +3,11 @@
 What is decided is in `definitions`, `planning` and `counting`; this only asks and tells.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Final
 
 import aioboto3
 from botocore.exceptions import ClientError
@@ -21,11 +22,14 @@ from watch.aws.world_reader import Seen, WorldReader
 from watch.counting import Budgets, Standing, over_budget, standing
 from watch.definitions import AccountNames, AlarmDefinition, MetricAlarm, definitions
 from watch.limits import Limits
-from watch.planning import Plan, Selection, plan
+from watch.planning import Plan, Selection, first_ok_is_no_news, plan
 from watch.settings import WatchSettings
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how many of it are done, how many there are."""
+
+_COMPLETED_AT_ONCE: Final = 25
+"""Ten seconds at the quota: their states are not older than that when they are acted on."""
 
 
 class OverBudget(PlatformFault):
@@ -85,7 +89,8 @@ class Applying:
         """What is to be done. Raises what the SDK raises: nothing is planned on half a picture."""
         seen = await self._world.read(wanted.catalogue)
         present = await self.store.present(selection)
-        desired = self._desired(seen, wanted)
+        there = None if selection.platform_wide else frozenset(alarm.name for alarm in present)
+        desired = self._desired(seen, wanted, there)
         made = plan(desired, present, selection, left_alone=frozenset(seen.broken))
         stands = standing(
             made,
@@ -108,6 +113,7 @@ class Applying:
         failed: list[tuple[str, str]] = []
         created = updated = removed = 0
         puts = list(planned.plan.puts())
+        incomplete: list[AlarmDefinition] = []
         for done, (definition, update) in enumerate(puts, 1):
             try:
                 await self.store.put(definition, update)
@@ -116,7 +122,10 @@ class Applying:
             else:
                 created += update is None
                 updated += update is not None
+                if first_ok_is_no_news(definition, update):
+                    incomplete.append(definition)
             progress("put", done, len(puts))
+        failed += await self._complete(incomplete, progress)
         done = 0
         waiting = batches(planned.plan.remove)
         while waiting:
@@ -134,11 +143,31 @@ class Applying:
             progress("remove", done, len(planned.plan.remove))
         return Applied(created, updated, removed, tuple(failed), self._pacer.throttled)
 
-    def _desired(self, seen: Seen, wanted: Wanted) -> tuple[AlarmDefinition, ...]:
+    async def _complete(
+        self, incomplete: Sequence[AlarmDefinition], progress: Progress
+    ) -> list[tuple[str, str]]:
+        """Have new alarms tell when they are well again; those that could not be told, with why."""
+        failed: list[tuple[str, str]] = []
+        for start in range(0, len(incomplete), _COMPLETED_AT_ONCE):
+            some = incomplete[start : start + _COMPLETED_AT_ONCE]
+            states = await self.store.states(names=[definition.name for definition in some])
+            there = {state.name: state for state in states}
+            for done, definition in enumerate(some, start + 1):
+                try:
+                    if definition.name in there:  # else somebody has deleted it since
+                        await self.store.complete(definition, there[definition.name])
+                except ClientError as error:
+                    failed.append((definition.name, _said(error)))
+                progress("complete", done, len(incomplete))
+        return failed
+
+    def _desired(
+        self, seen: Seen, wanted: Wanted, there: frozenset[str] | None
+    ) -> tuple[AlarmDefinition, ...]:
         account = replace(self.account, console_url=wanted.console_url)
         return tuple(
             definition
-            for definition in definitions(seen.world, wanted.limits, account)
+            for definition in definitions(seen.world, wanted.limits, account, there=there)
             if wanted.bands or not (isinstance(definition, MetricAlarm) and definition.band)
         )
 

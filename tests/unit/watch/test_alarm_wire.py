@@ -30,22 +30,22 @@ def described(name: str) -> dict[str, Any]:
 
 
 def test_a_plain_alarm() -> None:
-    alarm = ALARMS["llm-platform/tenant/acme/scores-missing"]
+    alarm = ALARMS["llm-platform/tenant/acme/budget-usd"]
     assert isinstance(alarm, MetricAlarm)
     assert arguments_of(alarm) == {
-        "AlarmName": "llm-platform/tenant/acme/scores-missing",
+        "AlarmName": "llm-platform/tenant/acme/budget-usd",
         "AlarmDescription": alarm.told.description,
         "AlarmActions": ["arn:aws:sns:us-east-1:123456789012:llm-platform-warning"],
         "OKActions": ["arn:aws:sns:us-east-1:123456789012:llm-platform-warning"],
-        "Namespace": "LLMPlatform/Pipeline",
-        "MetricName": "scores_missing",
+        "Namespace": "LLMPlatform/Cost",
+        "MetricName": "budget_used_percent",
         "Dimensions": [{"Name": "tenant_id", "Value": "acme"}],
         "Statistic": "Maximum",
-        "Period": 60,
+        "Period": alarm.period_s,
         "EvaluationPeriods": alarm.of,
         "DatapointsToAlarm": alarm.datapoints,
-        "Threshold": 1.0,
-        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "Threshold": 120.0,
+        "ComparisonOperator": "GreaterThanThreshold",
         "TreatMissingData": "ignore",
     }
 

@@ -79,11 +79,13 @@ def test_the_parts_of_a_composite_are_metric_alarms_of_the_same_thing(rule: Comp
 
 
 @every_rule
-def test_what_speaks_for_another_is_of_the_same_thing_and_speaks_for_itself(rule: Rule) -> None:
+def test_what_speaks_for_another_is_of_the_same_thing_or_the_platform_and_speaks_for_itself(
+    rule: Rule,
+) -> None:
     if rule.suppressed_by is None:
         return
     suppressor = BY_KEY[rule.suppressed_by]
-    assert suppressor.scope == rule.scope
+    assert suppressor.scope in {rule.scope, "platform"}
     assert suppressor.suppressed_by is None
     assert isinstance(suppressor, CompositeRule) or suppressor.notifies
 

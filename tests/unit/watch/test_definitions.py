@@ -18,6 +18,7 @@ from watch.definitions import (
     CompositeAlarm,
     MetricAlarm,
     alarm_name,
+    definitions,
     definitions_of,
     in_order,
     rule_named,
@@ -112,6 +113,27 @@ def test_where_the_suppressor_is_not_there_the_alarm_speaks_for_itself() -> None
     assert alarm_name(cpu, "gpu-failing") not in made
     assert f"{errors}{NOTICE}" not in made
     assert made[errors].told.actions == (topic(WARNING_ALARMS.name),)
+
+
+SCORES_MISSING = "llm-platform/tenant/acme/scores-missing"
+UNAVAILABLE = "llm-platform/platform/evaluation-unavailable"
+
+
+def test_when_evaluation_is_away_the_platform_speaks_for_all_tenants() -> None:
+    for tenant in ("acme", "globex"):
+        name = f"llm-platform/tenant/{tenant}/scores-missing"
+        assert ALARMS[name].told.actions == ()
+        assert composite(f"{name}{NOTICE}").suppressor == UNAVAILABLE
+    names = list(ALARMS)
+    assert names.index(UNAVAILABLE) < names.index(f"{SCORES_MISSING}{NOTICE}")
+
+
+def test_while_the_platforms_alarm_is_not_there_each_tenants_speaks_for_itself() -> None:
+    alone = {one.name: one for one in definitions(WORLD, Limits(), ACCOUNT, there=())}
+    assert f"{SCORES_MISSING}{NOTICE}" not in alone
+    assert alone[SCORES_MISSING].told.actions == (topic(WARNING_ALARMS.name),)
+    silenced = {one.name: one for one in definitions(WORLD, Limits(), ACCOUNT, there={UNAVAILABLE})}
+    assert f"{SCORES_MISSING}{NOTICE}" in silenced
 
 
 def test_a_composite_with_a_suppressor_needs_no_notice() -> None:

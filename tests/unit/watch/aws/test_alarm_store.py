@@ -2,20 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from harness.alarm_world import ACCOUNT, alarms, present
 from llmplatform.testing import FakeClock
+from watch.alarm_states import alarm_state
 from watch.alarm_wire import arguments_of, tags_of
 from watch.aws.alarm_store import AlarmStore, batches
 from watch.aws.pacer import Pacer
 from watch.definitions import CompositeAlarm
-from watch.planning import TAGS, Selection, Update
+from watch.planning import OK_ACTIONS, PUT_LAST, TAGS, Selection, Update, first_ok_is_no_news
 
 WANTED = alarms()
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NAME = "llm-platform/tenant/acme/ttft-p99"
+"""Silent: its notice speaks."""
+SPEAKING = "llm-platform/tenant/acme/latency-p99"
 
 
 class FakeCloudWatch:
@@ -69,6 +74,10 @@ def described(name: str) -> dict[str, Any]:
     return arguments_of(WANTED[name]) | {"AlarmArn": ACCOUNT.alarm_arn(name)}
 
 
+def stated(name: str, state: str) -> dict[str, Any]:
+    return described(name) | {"StateValue": state, "StateUpdatedTimestamp": NOW}
+
+
 async def test_a_new_alarm_is_put_with_its_tags() -> None:
     cloudwatch = FakeCloudWatch()
     await store(cloudwatch).put(WANTED[NAME], None)
@@ -85,6 +94,66 @@ async def test_a_changed_one_keeps_whether_it_acts_and_is_tagged_apart() -> None
     assert tags["Tags"] == tags_of(WANTED[NAME])
     assert arguments["ActionsEnabled"] is False
     assert "Tags" not in arguments
+
+
+async def test_a_new_alarm_is_not_yet_told_whom_to_tell_that_it_is_well() -> None:
+    for name in (SPEAKING, f"{NAME}.notice"):
+        cloudwatch = FakeCloudWatch()
+        await store(cloudwatch).put(WANTED[name], None)
+        ((_, arguments),) = cloudwatch.calls
+        assert not PUT_LAST & arguments.keys()
+        assert arguments["AlarmActions"]  # what rings from the first minute on is told
+
+
+async def test_it_is_told_once_it_has_a_state() -> None:
+    cloudwatch = FakeCloudWatch()
+    await store(cloudwatch).complete(WANTED[SPEAKING], alarm_state(stated(SPEAKING, "ALARM")))
+    assert cloudwatch.calls == [
+        ("put_metric_alarm", arguments_of(WANTED[SPEAKING]) | {"ActionsEnabled": True})
+    ]
+
+
+async def test_without_data_it_is_well_first() -> None:
+    cloudwatch = FakeCloudWatch()
+    name = f"{NAME}.notice"
+    await store(cloudwatch).complete(WANTED[name], alarm_state(stated(name, "INSUFFICIENT_DATA")))
+    (was_set, state), (put, arguments) = cloudwatch.calls
+    assert (was_set, state["StateValue"]) == ("set_alarm_state", "OK")
+    assert (put, arguments) == ("put_composite_alarm", arguments_of(WANTED[name]) | {"ActionsEnabled": True})
+
+
+async def test_what_was_muted_meanwhile_stays_muted() -> None:
+    cloudwatch = FakeCloudWatch()
+    there = alarm_state(stated(SPEAKING, "OK") | {"ActionsEnabled": False})
+    await store(cloudwatch).complete(WANTED[SPEAKING], there)
+    assert cloudwatch.calls[0][1]["ActionsEnabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"), [(SPEAKING, (OK_ACTIONS,)), (f"{NAME}.notice", tuple(sorted(PUT_LAST)))]
+)
+async def test_where_only_that_is_missing_nothing_else_is_put(name: str, changed: tuple[str, ...]) -> None:
+    cloudwatch = FakeCloudWatch()
+    half = Update(WANTED[name], present(WANTED[name]), changed)
+    assert first_ok_is_no_news(WANTED[name], half)
+    await store(cloudwatch).put(WANTED[name], half)
+    assert cloudwatch.calls == []
+
+
+async def test_another_suppressor_is_put_at_once() -> None:
+    cloudwatch = FakeCloudWatch()
+    name = f"{NAME}.notice"
+    await store(cloudwatch).put(
+        WANTED[name], Update(WANTED[name], present(WANTED[name]), ("ActionsSuppressor",))
+    )
+    ((put, arguments),) = cloudwatch.calls
+    assert (put, arguments) == ("put_composite_alarm", arguments_of(WANTED[name]) | {"ActionsEnabled": True})
+
+
+def test_what_tells_nobody_or_told_before_has_no_first_ok() -> None:
+    assert not first_ok_is_no_news(WANTED[NAME], None)
+    moved = Update(WANTED[SPEAKING], present(WANTED[SPEAKING]), ("Threshold",))
+    assert not first_ok_is_no_news(WANTED[SPEAKING], moved)
 
 
 async def test_where_only_tags_differ_nothing_is_put() -> None:
