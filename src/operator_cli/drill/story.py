@@ -251,7 +251,8 @@ class Drill:
         told = {
             heard.said.alarm
             for heard in self._parts.receiver.heard
-            if heard.said.alarm.startswith(begins)
+            if heard.said.state == "ALARM"
+            and heard.said.alarm.startswith(begins)
             and heard.said.alarm not in awaited
             and heard.at >= incident.broken_at
         }
