@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from llmplatform.bills import BillRow, Completeness, charge_name, charge_of, exact_sum, heading_of, total_usd
 from llmplatform.costs import PLATFORM, UNUSED, CostLine, HourStatus
 from llmplatform.spending import Hours, Overview, Span, amount_of
-from watch.console.charts import Chart, Series
+from watch.console.charts import Chart, Mark, Series
 from watch.console.tables import Cell, Column, Row, State, Table
 
 _DAY: Final = timedelta(days=1)
@@ -85,10 +85,14 @@ def days_chart(span: Span, statuses: Mapping[datetime, HourStatus], owners: Sequ
     series = [Series(owner, along([owner])) for owner in shown]
     if rest:
         series.append(Series(f"{len(rest)} others", along(rest)))
+    today = span.today
     return Chart(
         name="days",
         title="Dollars a day",
-        question="When was it spent?",
+        question=f"When was it spent?{'' if today is None else ' Of today as far as it is known.'}",
+        marks=[]
+        if today is None
+        else [Mark("so far", datetime(today.year, today.month, today.day, tzinfo=UTC))],
         kind="usd",
         times=[datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days],
         series=series,

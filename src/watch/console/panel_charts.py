@@ -12,7 +12,7 @@ from typing import Final
 from llmplatform.metrics import EVAL_SCORES, INFERENCE, OUTPUT_TOKENS_PER_SECOND, TIME_TO_FIRST_TOKEN
 from watch import native
 from watch.console.cells import Kind
-from watch.console.charts import NOTHING_PUBLISHED, Chart, Series, Threshold, along
+from watch.console.charts import NOTHING_PUBLISHED, Chart, Mark, Series, Threshold, along
 from watch.console.timerange import WEEK, TimeRange
 from watch.limits import Limits
 from watch.metric_queries import Figures, Found, Span, Wanted
@@ -74,13 +74,18 @@ class Drawn:
         lines = [self._found(reading, figures, range_) for reading in panel.readings]
         unknown = all(found.unknown for found in lines)
         summed = all(reading.statistic == "Sum" for reading in panel.readings)
+        # A sum of a period that is not over looks like a fall.
+        so_far = [Mark("so far", times[-1])] if summed and range_.unended else []
         return Chart(
             name=self.name,
             title=f"{self.title or panel.title}{f', per {range_.period_told}' if summed else ''}",
             kind=_KINDS[panel.shown],
             times=times,
             series=list(self._series(figures, range_, times)),
-            question=panel.question,
+            question=f"{panel.question} The last point is the running {range_.period_told} so far."
+            if so_far
+            else panel.question,
+            marks=so_far,
             thresholds=_lines_of(panel, self.target, limits),
             period=range_.period,
             unknown=_why(lines) if unknown else None,

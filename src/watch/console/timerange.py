@@ -43,6 +43,8 @@ class TimeRange:
     """As it was asked for, where the range ends now."""
     compare_week: bool = False
     """Whether the same time a week before is asked for too."""
+    unended: bool = False
+    """Whether its last period is not over: what is added up in it is less than will be."""
 
     @classmethod
     def asked(cls, query: Mapping[str, str], now: datetime, *, default: str = DEFAULT_LAST) -> Self:
@@ -68,7 +70,8 @@ class TimeRange:
         oldest = first - WEEK if compare else first
         period_s = _period_s(end - first, now - oldest)
         period = timedelta(seconds=period_s)
-        return cls(_floor(first, period), _ceil(end, period), period_s, last, bool(compare))
+        until = _ceil(end, period)
+        return cls(_floor(first, period), until, period_s, last, bool(compare), until > now)
 
     @property
     def period(self) -> timedelta:

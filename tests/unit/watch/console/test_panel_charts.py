@@ -60,6 +60,17 @@ def test_a_percentile_says_how_many_requests_it_rests_on() -> None:
     assert [one.rests_on for one in TTFT.chart(figures, RANGE, LIMITS).series] == ["1,204 streams", None]
 
 
+def test_a_sum_of_a_period_that_is_not_over_is_said_to_be_one() -> None:
+    requests = Drawn(BY_KEY["tenant-requests"], ACME, "x")
+    running = TimeRange.asked({"last": "7d"}, NOW + timedelta(minutes=20))
+    chart = requests.chart(told({}), running, LIMITS)
+    assert [(mark.label, mark.at) for mark in chart.marks] == [("so far", running.steps[-1])]
+    assert chart.question.endswith("The last point is the running 1 h so far.")
+    assert not TTFT.chart(told({}), running, LIMITS).marks
+    over = TimeRange.asked({"from": "2026-01-30T10:00", "to": "2026-01-30T11:00"}, NOW)
+    assert not requests.chart(told({}), over, LIMITS).marks
+
+
 def test_the_week_before_is_drawn_at_this_weeks_times() -> None:
     before = span_of(WITH_WEEK.week_before)
     figures = told({(ttft("p50"), before): {at(3) - WEEK: 250.0}})
