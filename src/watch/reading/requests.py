@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 from llmplatform import ids
@@ -18,7 +19,6 @@ from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.clock import Clock
 from llmplatform.ledger import LedgerRow, decode_item, partition_key, partition_keys
 from llmplatform.policy import TenantPolicy
-from watch.reading.aws_calls import count_call
 from watch.requests.filters import Filters, Slow, completed_within
 from watch.requests.merging import Cursor, HourMerge
 
@@ -122,7 +122,7 @@ class RequestSearch:
                 for key in _partitions(tenants, hour)
             )
         )
-        rows = [row for items, _ in found for row in self._asked_for(reading, items)]
+        rows = (row for items, _ in found for row in self._asked_for(reading, items))
         return tuple(sorted(rows, key=lambda row: row.completed_at, reverse=True)[:TAIL_ROWS])
 
     async def rows_of(
@@ -174,7 +174,9 @@ class RequestSearch:
             )
         )
         for (merge, key, _), (items, read_to) in zip(asked, answers, strict=True):
-            merge.add(key, self._asked_for(reading, items), read_to)
+            # A filter that most rows pass brings a megabyte a partition: no more of it is kept than is shown.
+            rows = list(islice(self._asked_for(reading, items), reading.wanted + 1))
+            merge.add(key, rows, rows[-1].request_id if len(rows) > reading.wanted else read_to)
 
     async def _query(
         self,
@@ -187,7 +189,6 @@ class RequestSearch:
     ) -> tuple[list[Item], str | None]:
         """Items of a partition that came before a request, and how far it was read; None is its end."""
         reading.queries += 1
-        count_call()
         tenant = partition.partition("#")[0]
         slow = reading.filters.slow_of(reading.tenants.get(tenant))
         answer = await self._dynamodb.call(
@@ -199,23 +200,20 @@ class RequestSearch:
         return answer.get("Items", []), None if not key else key["request_id"]["S"]
 
     async def _get(self, keys: list[dict[str, Any]]) -> list[Item]:
-        count_call()
         answer = await self._dynamodb.call(
             "BatchGetItem", {"RequestItems": {REQUEST_LEDGER.name: {"Keys": keys}}}
         )
         items: list[Item] = answer.get("Responses", {}).get(REQUEST_LEDGER.name, [])
         return items
 
-    def _asked_for(self, reading: _Reading, items: Iterable[Item]) -> list[LedgerRow]:
+    def _asked_for(self, reading: _Reading, items: Iterable[Item]) -> Iterator[LedgerRow]:
         """The rows of tenants that may be read, if they are asked for."""
-        rows = []
         for item in items:
             row = decode_item(item)
             if row.tenant_id in reading.tenants and completed_within(row, reading.start, reading.end):
                 slow = reading.filters.slow_of(reading.tenants[row.tenant_id])
                 if reading.filters.matches(row, slow):
-                    rows.append(row)
-        return rows
+                    yield row
 
     def _spent(self, reading: _Reading, stop_ns: int) -> bool:
         return reading.queries >= self._most_queries or self._clock.monotonic_ns() >= stop_ns
