@@ -18,14 +18,14 @@ _ALB_COOKIES: Final = 4
 """As many parts as a load balancer's own session has at most."""
 
 
-def session_in(headers: Headers) -> str | None:
-    """The session cookie of a request."""
-    return _found(headers, _SESSION)
+def session_in(headers: Headers, *, secure: bool) -> str | None:
+    """The session cookie of a request; by https only the one that no other host can have set."""
+    return _cookies(headers).get(_name(headers, _SESSION, secure=secure))
 
 
-def login_nonce_in(headers: Headers) -> str | None:
+def login_nonce_in(headers: Headers, *, secure: bool) -> str | None:
     """The nonce that the login form was given with."""
-    return _found(headers, _LOGIN)
+    return _cookies(headers).get(_name(headers, _LOGIN, secure=secure))
 
 
 def keep_session(request: Request, response: Response, value: str, *, for_s: int, secure: bool) -> None:
@@ -41,11 +41,10 @@ def keep_login_nonce(request: Request, response: Response, value: str, *, secure
     _keep(request, response, _LOGIN, value, _LOGIN_S, secure=secure, same_site="strict")
 
 
-def forget_session(request: Request, headers: MutableHeaders) -> None:
+def forget_session(request: Request, headers: MutableHeaders, *, secure: bool) -> None:
     """Have the browser forget its session, and a load balancer's."""
-    for name in (*_names(request.headers, _SESSION),):
-        secure = "; Secure" if name.startswith("__Host-") else ""
-        headers.append("set-cookie", f"{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict{secure}")
+    name, secured = _name(request.headers, _SESSION, secure=secure), "; Secure" if secure else ""
+    headers.append("set-cookie", f"{name}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax{secured}")
     for number in range(_ALB_COOKIES):
         name = f"AWSELBAuthSessionCookie-{number}"
         if name in _cookies(request.headers):
@@ -62,22 +61,18 @@ def _keep(
     secure: bool,
     same_site: Literal["lax", "strict"],
 ) -> None:
-    secured, local = _names(request.headers, kind)
-    name = secured if secure else local
+    name = _name(request.headers, kind, secure=secure)
     response.set_cookie(
         name, value, max_age=for_s, path="/", secure=secure, httponly=True, samesite=same_site
     )
 
 
-def _found(headers: Headers, kind: str) -> str | None:
-    cookies = _cookies(headers)
-    return next((cookies[name] for name in _names(headers, kind) if name in cookies), None)
-
-
-def _names(headers: Headers, kind: str) -> tuple[str, str]:
-    """How a cookie is called by https, and how on a laptop."""
+def _name(headers: Headers, kind: str, *, secure: bool) -> str:
+    """How a cookie is called by https, else on a laptop."""
+    if secure:
+        return f"__Host-{kind}"
     port = headers.get("host", "").rpartition(":")[2]
-    return f"__Host-{kind}", f"{kind}_{port}" if port.isdigit() else kind
+    return f"{kind}_{port}" if port.isdigit() else kind
 
 
 def _cookies(headers: Headers) -> Mapping[str, str]:

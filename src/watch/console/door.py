@@ -41,6 +41,7 @@ class Door:
         self._app = app
         self._seal = parts.seal
         self._keys = keys
+        self._secure = parts.settings.secure
         self._ours = Ours(parts.settings.public_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +53,7 @@ class Door:
         try:
             await self._admit(request)
         except Unauthenticated as fault:
-            await _not_signed_in(request, fault)(scope, receive, send)
+            await _not_signed_in(request, fault, secure=self._secure)(scope, receive, send)
             return
         except PlatformFault as fault:
             await error_page(request, fault)(scope, receive, send)
@@ -130,7 +131,7 @@ def _replaying(request: Request, receive: Receive) -> Receive:
     return replayed
 
 
-def _not_signed_in(request: Request, fault: Unauthenticated) -> Response:
+def _not_signed_in(request: Request, fault: Unauthenticated, *, secure: bool) -> Response:
     """The way to the login page for a person who reads; a refusal for all others.
 
     A session that has ended leaves no cookie behind. Behind a load balancer there is no page to log in on.
@@ -144,6 +145,6 @@ def _not_signed_in(request: Request, fault: Unauthenticated) -> Response:
     else:
         response = error_page(request, fault)
         response.headers["www-authenticate"] = "Bearer"
-    if cookies.session_in(Headers(scope=request.scope)) is not None:
-        cookies.forget_session(request, MutableHeaders(raw=response.raw_headers))
+    if cookies.session_in(Headers(scope=request.scope), secure=secure) is not None:
+        cookies.forget_session(request, MutableHeaders(raw=response.raw_headers), secure=secure)
     return response

@@ -91,7 +91,7 @@ class Keys:
 
     def _of_session(self, request: Request) -> Viewer:
         parts = self._parts
-        value = cookies.session_in(request.headers)
+        value = cookies.session_in(request.headers, secure=parts.settings.secure)
         session = None if value is None else parts.seal.open(value, parts.clock.now())
         if session is None:
             raise Unauthenticated("nobody is signed in")

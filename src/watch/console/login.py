@@ -27,7 +27,7 @@ def routes(parts: ConsoleParts, keys: Keys) -> APIRouter:
     secure = parts.settings.secure
 
     def form(request: Request, *, next_path: str, problem: str = "", status: int = 200) -> Response:
-        nonce = cookies.login_nonce_in(request.headers) or os.urandom(_NONCE_BYTES).hex()
+        nonce = cookies.login_nonce_in(request.headers, secure=secure) or os.urandom(_NONCE_BYTES).hex()
         response = page(
             request,
             "login.html",
@@ -49,7 +49,7 @@ def routes(parts: ConsoleParts, keys: Keys) -> APIRouter:
     async def sign_in(request: Request) -> Response:
         sent = form_of(request)
         next_path = local_path(sent.get("next", "/"))
-        nonce = cookies.login_nonce_in(request.headers)
+        nonce = cookies.login_nonce_in(request.headers, secure=secure)
         if nonce is None or not same_token(sent.get(CSRF_FIELD, ""), parts.seal.login_token(nonce)):
             raise Forbidden("the form has expired, or the browser keeps no cookies: load the page again")
         try:
@@ -73,7 +73,7 @@ def routes(parts: ConsoleParts, keys: Keys) -> APIRouter:
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
         response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-        cookies.forget_session(request, response.headers)
+        cookies.forget_session(request, response.headers, secure=secure)
         return response
 
     return router

@@ -406,6 +406,10 @@ async def test_by_https_cookies_are_bound_to_the_host() -> None:
         assert answer.status_code == 200
         assert "strict-transport-security" in answer.headers
         assert (await browser.get("/proof/acme", headers={"host": "127.0.0.1:8100"})).status_code == 403
+        # What another host of the domain may have set is none of ours.
+        tossed = {"cookie": cookie.partition(";")[0].removeprefix("__Host-")}
+        browser.cookies.clear()
+        assert (await browser.get("/proof/acme", headers=tossed)).status_code == 303
 
 
 async def test_not_ready_until_tenants_and_roles_are_read(made: Console) -> None:
