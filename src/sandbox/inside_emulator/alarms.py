@@ -22,11 +22,8 @@ ACTIONS = {"ALARM": "AlarmActions", "OK": "OKActions", "INSUFFICIENT_DATA": "Ins
 OK_STATUS = 200
 # What the emulator's PutMetricAlarm and PutCompositeAlarm do not keep.
 KEPT_OF_METRIC = ("Metrics", "ThresholdMetricId", "EvaluateLowSampleCountPercentile")
-KEPT_OF_COMPOSITE = (
-    "ActionsSuppressor",
-    "ActionsSuppressorWaitPeriod",
-    "ActionsSuppressorExtensionPeriod",
-)
+PERIODS_OF_SUPPRESSOR = ("ActionsSuppressorWaitPeriod", "ActionsSuppressorExtensionPeriod")
+KEPT_OF_COMPOSITE = ("ActionsSuppressor", *PERIODS_OF_SUPPRESSOR)
 # What an update of its configuration leaves as it is.
 STATE_MEMBERS = (
     "StateReasonData",
@@ -113,8 +110,17 @@ class Alarms:
         data: Mapping[str, Any],
         *_protocol: bool,
     ) -> Answer:
-        """Keep the suppressor too. A new suppressor finds what is held, and decides about it."""
+        """Keep the suppressor too. A new suppressor finds what is held, and decides about it.
+
+        As on AWS it is an alarm that is there, and both periods come with it.
+        """
         name = data.get("AlarmName", "")
+        suppressor = data.get("ActionsSuppressor")
+        if suppressor and self._find(_name(suppressor)) is None:
+            return self._refuse("ValidationError", f"Suppressor alarm {suppressor} does not exist", 400)
+        if suppressor and any(data.get(period) is None for period in PERIODS_OF_SUPPRESSOR):
+            problem = "ActionsSuppressor needs ActionsSuppressorWaitPeriod and ...ExtensionPeriod"
+            return self._refuse("ValidationError", problem, 400)
         before = dict(self._its["_composite_alarms"].get(name) or {})
         answer = self._put_composite(params, data, False, True)
         if answer[0] == OK_STATUS:

@@ -11,6 +11,7 @@ from typing import Any
 import aioboto3
 import pytest
 import pytest_asyncio
+from botocore.exceptions import ClientError
 
 from harness.alarm_receiver import AlarmReceiver, serve_receiver
 from sandbox.alarms.evaluator import AlarmEvaluator, Round, evaluate_once, serve_alarms
@@ -359,6 +360,23 @@ async def test_a_suppressed_action_is_sent_once_nothing_suppresses_it(account: A
     assert "ActionsSuppressedBy" not in await account.described("incident")
     _, executed = await account.history("incident", "Action")
     assert executed["HistorySummary"] == f"Successfully executed action {topic}"
+
+
+@pytest.mark.parametrize(
+    ("suppressor", "periods", "problem"),
+    [
+        ("nobody", {"ActionsSuppressorWaitPeriod": 1, "ActionsSuppressorExtensionPeriod": 1}, "not exist"),
+        ("spoken-of", {"ActionsSuppressorWaitPeriod": 1}, "ExtensionPeriod"),
+    ],
+)
+async def test_a_suppressor_is_an_alarm_that_is_there_and_has_both_periods(
+    account: Account, suppressor: str, periods: dict[str, int], problem: str
+) -> None:
+    await account.alarm("spoken-of", "spoken_of", TreatMissingData="notBreaching")
+    with pytest.raises(ClientError, match=problem):
+        await account.cloudwatch.put_composite_alarm(
+            AlarmName="refused", AlarmRule="ALARM(spoken-of)", ActionsSuppressor=suppressor, **periods
+        )
 
 
 async def test_a_composite_waits_for_its_suppressor(account: Account) -> None:

@@ -74,7 +74,8 @@ class Account:
 
     async def watch(self, target: Target, rules: Sequence[Rule]) -> None:
         """Put the alarms of a target, as `watch apply` would."""
-        for definition in definitions_of(target, LIMITS, ACCOUNT, rules):
+        there = {definition.name for definition in self.put}
+        for definition in definitions_of(target, LIMITS, ACCOUNT, rules, there=there):
             arguments = arguments_of(definition)
             if isinstance(definition, MetricAlarm):
                 await self.cloudwatch.put_metric_alarm(**arguments)
