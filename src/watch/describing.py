@@ -36,6 +36,8 @@ _MISSING: Final[dict[Missing, str]] = {
     "ignore": "no data changes nothing",
     "missing": "without data the state is unknown",
 }
+_PART: Final = "\n- "
+"""Begins the line of a composite's part."""
 _HOUR_S: Final = 3_600
 _MINUTE_S: Final = 60
 _MANY: Final = 1_000
@@ -63,7 +65,7 @@ def describe_composite(
         part = parts.get(key)
         if part is not None:
             short = _short(part, target, limits) if isinstance(part, MetricRule) else part.title
-            lines.append(f"- {key}: {short}")
+            lines.append(f"{_PART.lstrip()}{key}: {short}")
     return _text(rule, target, "\n".join(lines), name=name, console_url=console_url)
 
 
@@ -134,12 +136,17 @@ def runbook_link(console_url: str | None, page: str) -> str:
 def _short(rule: MetricRule, target: Target, limits: Limits) -> str:
     reading = rule.reading
     held = held_to(rule, target, limits)
-    periods = f"{rule.datapoints} of {rule.of} x {span_of(rule.period_s)}"
+    if rule.of == 1:
+        periods = f"over {span_of(rule.period_s)}"
+    elif rule.period_s == _MINUTE_S:
+        periods = f"{rule.datapoints} of {rule.of} min"
+    else:
+        periods = f"{rule.datapoints} of {rule.of} x {span_of(rule.period_s)}"
     return f"{reading.statistic} {reading.metric.name} {held}, {periods}"
 
 
 def _text(rule: Rule, target: Target, condition: str, *, name: str, console_url: str | None) -> str:
-    """Links always fit: it is the end of a long condition that is cut."""
+    """Links always fit: it is the end of a long condition that is cut, whole parts of a composite's."""
     view = alarm_link(console_url, name)
     links = [
         *([f"View: {view}"] if view is not None else []),
@@ -149,7 +156,8 @@ def _text(rule: Rule, target: Target, condition: str, *, name: str, console_url:
     words = "\n".join((f"{rule.title}: {subject_of(target)}.", rule.meaning, condition))
     room = MAX_DESCRIPTION_CHARS - len(end) - 1
     if len(words) > room:
-        words = f"{words[: room - 3]}..."
+        cut = words[: room - 3]
+        words = f"{cut.rpartition(_PART)[0]}\n..." if _PART in cut else f"{cut}..."
     return f"{words}\n{end}"
 
 

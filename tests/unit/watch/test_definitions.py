@@ -270,3 +270,20 @@ def test_without_a_console_the_runbook_is_the_repositorys() -> None:
     for alarm in definitions_of(Tenant(ACME), Limits(), nowhere):
         assert "View:" not in alarm.told.description
         assert alarm.told.description.endswith(f"Runbook: docs/runbooks/{alarm.told.rule.page}.md")
+
+
+def test_of_a_long_composite_whole_parts_are_left_out_and_the_links_stay() -> None:
+    long = EndpointVariant("e" * 63, "v" * 63, "ml.g5.12xlarge", 4)
+    made = {alarm.name: alarm for alarm in definitions_of(long, Limits(), ACCOUNT)}
+    text = made[alarm_name(long, "gpu-failing")].told.description
+    assert len(text) <= alarm_limits.MAX_DESCRIPTION_CHARS
+    *_, last_part, cut, view, runbook = text.splitlines()
+    assert re.fullmatch(r"- [a-z0-9-]+: .+, 2 of 4 min", last_part)
+    assert cut == "..."
+    assert view.startswith("View: ")
+    assert runbook.startswith("Runbook: ")
+
+
+def test_the_message_of_a_failing_endpoint_names_all_its_parts() -> None:
+    text = composite(FAILING).told.description
+    assert "- mid-stream-errors: Average MidStreamErrors above 0.05 of calls, 2 of 4 min\n" in text
