@@ -28,6 +28,7 @@ from llmplatform.tracecontext import TraceContext
 from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
 from sandbox.traces import Traces, serve_traces
+from watch.reading.aws_calls import AwsCalls, CountedHttp, counted
 from watch.reading.log_lines import LogLineReader
 from watch.reading.requests import RequestSearch
 from watch.reading.scores import ScoreReader
@@ -168,6 +169,23 @@ async def test_only_tenants_that_may_be_read_are(search: RequestSearch) -> None:
     found = await search.page({"zeta": None}, Filters(), NOW - timedelta(days=1), NOW, wanted=500)
     assert {row.tenant_id for row in found.rows} == {"zeta"}
     assert not (await search.page({}, Filters(), NOW - timedelta(days=1), NOW)).rows
+
+
+async def test_a_page_counts_each_call_once(aws: Emulator) -> None:
+    http = CountedHttp(
+        service="dynamodb",
+        url=aws.url,
+        region=REGION,
+        credentials=lambda: CREDENTIALS,
+        clock=SystemClock(),
+        connections=8,
+        timeout_s=5,
+    )
+    async with http:
+        search = RequestSearch(DynamoDb(http), SystemClock())
+        with counted(AwsCalls()) as calls:
+            found = await search.page(TENANTS, Filters(), NOW - timedelta(hours=3), NOW, wanted=500)
+    assert calls.count == found.queries > 0
 
 
 async def test_a_search_that_is_cut_short_says_how_far_it_looked_and_goes_on(lean: DynamoDb) -> None:
