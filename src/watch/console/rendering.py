@@ -67,7 +67,9 @@ def as_csv(request: Request, *tables: Table | Chart) -> Response | None:
     if request.query_params.get("format") != "csv":
         return None
     wanted = request.query_params.get("table", "")
-    for one in tables:
+    # Of what could not be read an empty file would say that there was nothing.
+    there = [one for one in tables if not (isinstance(one, Chart) and one.unknown)]
+    for one in there:
         table = one.table if isinstance(one, Chart) else one
         if table.name == wanted or (not wanted and len(tables) == 1):
             name = quote(table.name or request.url.path.strip("/").replace("/", "-") or "overview")
@@ -76,7 +78,7 @@ def as_csv(request: Request, *tables: Table | Chart) -> Response | None:
                 media_type="text/csv; charset=utf-8",
                 headers={"content-disposition": f'attachment; filename="{name}.csv"'},
             )
-    names = ", ".join(one.name for one in tables if one.name)
+    names = ", ".join(one.name for one in there if one.name)
     raise MalformedRequest(f"table: must be one that is there now: {names or 'there is none'}", param="table")
 
 

@@ -196,6 +196,8 @@ def _told(found: Found) -> str:
 
 def _empty(found: Found) -> str:
     if found.stopped_at is not None:
+        if found.following is None:  # by scores, which are looked through from the newest on
+            return "None among the newest scores of this time: ask for an earlier or a shorter one."
         return "None so far: go on to look further back."
     return "No such request in this time. One that has just ended may be on its way: load the page again."
 

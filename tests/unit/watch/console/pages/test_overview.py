@@ -155,6 +155,7 @@ async def test_metrics_that_cannot_be_read_are_said_to_be_and_nothing_is_zero() 
         answer = await browser.get("/")
         assert answer.status_code == 200
         assert "Metrics cannot be read now: Throttling" in answer.text
+        assert (await browser.get("/?format=csv&table=platform-requests")).status_code == 400
         assert "secret" not in answer.text
         rows = rows_of((await browser.get("/?format=csv&table=tenants")).text)
         assert rows["acme"]["requests"] == ""
