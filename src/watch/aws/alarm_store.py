@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from watch.alarm_states import AlarmState, State, alarm_state
 from watch.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
 from watch.aws.pacer import Pacer
+from watch.aws.pages import pages
 from watch.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
 from watch.pacing import MAX_DELETED_AT_ONCE
 from watch.planning import PUT_LAST, TAGS, PresentAlarm, Selection, Update, first_ok_is_no_news
@@ -22,7 +23,6 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 
 _PAGE: Final = 100
 """The most that DescribeAlarms and GetResources give at once."""
-_MAX_PAGES: Final = 1_000
 _TAGS_AT_ONCE: Final = 4
 _NEW: Final = "New, and no data yet: well until there is some that says otherwise."
 
@@ -135,7 +135,7 @@ class AlarmStore:
 
     async def _pages(self, asked: dict[str, Any]) -> AsyncIterator[tuple[Kind, Mapping[str, Any]]]:
         request = asked | {"AlarmTypes": ["MetricAlarm", "CompositeAlarm"], "MaxRecords": _PAGE}
-        for _ in range(_MAX_PAGES):
+        for _ in pages("DescribeAlarms"):
             page = await self._pacer.call(
                 "DescribeAlarms", lambda: self._cloudwatch.describe_alarms(**request)
             )
@@ -156,7 +156,7 @@ class AlarmStore:
             "TagFilters": [{"Key": MANAGED_BY, "Values": [MANAGED]}],
             "ResourcesPerPage": _PAGE,
         }
-        for _ in range(_MAX_PAGES):
+        for _ in pages("GetResources"):
             page = await self._pacer.call("GetResources", lambda: self._tagging.get_resources(**request))
             for resource in page["ResourceTagMappingList"]:
                 arn = resource.get("ResourceARN", "")

@@ -14,6 +14,7 @@ from llmplatform.clock import Clock
 from llmplatform.metrics import JUDGE_UNCALIBRATED, PIPELINE
 from llmplatform.tenants import Tenants
 from watch.aws.pacer import Pacer
+from watch.aws.pages import pages
 from watch.published import NAMESPACES, Listed, counted, judges_in, scores_in
 from watch.targets import World
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient
     from types_aiobotocore_ssm import SSMClient
 
-_MAX_PAGES: Final = 1_000
-"""Of 500 each."""
 _RECENT: Final = "PT3H"
 
 
@@ -64,7 +63,7 @@ class WorldReader:
         return Seen(World(catalogue, policies, scores, judges), broken, counted(listed))
 
     async def _listed(self, request: dict[str, Any]) -> AsyncIterator[Listed]:
-        for _ in range(_MAX_PAGES):
+        for _ in pages("ListMetrics"):
             page = await self._pacer.call("ListMetrics", lambda: self._cloudwatch.list_metrics(**request))
             for metric in page["Metrics"]:
                 dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions", ())}

@@ -13,6 +13,7 @@ from watch.alarm_states import alarm_state
 from watch.alarm_wire import arguments_of, tags_of
 from watch.aws.alarm_store import AlarmStore, batches
 from watch.aws.pacer import Pacer
+from watch.aws.pages import MAX_PAGES, TooManyPages
 from watch.definitions import CompositeAlarm
 from watch.planning import OK_ACTIONS, PUT_LAST, TAGS, Selection, Update, first_ok_is_no_news
 
@@ -179,6 +180,12 @@ async def test_all_pages_of_both_kinds_are_read() -> None:
     assert first["AlarmTypes"] == ["MetricAlarm", "CompositeAlarm"]
     assert "NextToken" not in first
     assert second["NextToken"] == "more"
+
+
+async def test_an_answer_without_an_end_is_no_picture_to_plan_on() -> None:
+    endless = FakeCloudWatch(*[{"MetricAlarms": [], "NextToken": "more"}] * (MAX_PAGES + 1))
+    with pytest.raises(TooManyPages, match="DescribeAlarms"):
+        await store(endless).present(Selection())
 
 
 async def test_tags_that_the_tagging_api_does_not_know_yet_are_asked_for() -> None:
