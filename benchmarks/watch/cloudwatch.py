@@ -26,6 +26,7 @@ QUOTA_PER_S: Final = {
     "PutMetricAlarm": 3,
     "PutCompositeAlarm": 3,
     "DeleteAlarms": 3,
+    "SetAlarmState": 3,
     "TagResource": 3,
     "ListTagsForResource": 9,
     "ListMetrics": 25,
@@ -86,6 +87,16 @@ class Alarm:
     xml: str
     tags: dict[str, str]
     rings: bool
+    data_from: datetime
+    """When CloudWatch has looked at it for the first time: a minute after it was put, a composite at once."""
+    state: str | None = None
+    """As it was set."""
+
+    def state_at(self, now: datetime) -> str:
+        """What CloudWatch says of it."""
+        if now < self.data_from:
+            return self.state or "INSUFFICIENT_DATA"
+        return "ALARM" if self.rings else "OK"
 
 
 class ScriptedCloudWatch:
@@ -114,6 +125,7 @@ class ScriptedCloudWatch:
             "PutCompositeAlarm": self._put,
             "DescribeAlarms": self._described,
             "DescribeAlarmHistory": lambda _: "<AlarmHistoryItems/>",
+            "SetAlarmState": self._set,
             "TagResource": self._tag,
             "ListTagsForResource": self._tags_of,
             "DeleteAlarms": self._delete,
@@ -181,12 +193,20 @@ class ScriptedCloudWatch:
         name, tags = asked["AlarmName"], _tags(asked)
         kept = self._alarms.get(name)
         members = {key: value for key, value in asked.items() if key.partition(".")[0] not in _NOT_OF_ALARM}
+        kind = "CompositeAlarms" if "AlarmRule" in asked else "MetricAlarms"
+        looked_at = datetime.now(UTC) + timedelta(minutes=kind == "MetricAlarms")
         self._alarms[name] = Alarm(
-            kind="CompositeAlarms" if "AlarmRule" in asked else "MetricAlarms",
+            kind=kind,
             xml=_xml(_tree(members)),
             tags=kept.tags if kept is not None else tags,
             rings=crc32(name.encode()) % RINGING_EVERY == 0,
+            data_from=looked_at if kept is None else kept.data_from,
+            state=None if kept is None else kept.state,
         )
+        return ""
+
+    def _set(self, asked: dict[str, str]) -> str:
+        self._alarms[asked["AlarmName"]].state = asked["StateValue"]
         return ""
 
     def _tag(self, asked: dict[str, str]) -> str:
@@ -205,11 +225,13 @@ class ScriptedCloudWatch:
 
     def _described(self, asked: dict[str, str]) -> str:
         prefix, size = asked.get("AlarmNamePrefix", ""), int(asked.get("MaxRecords", 50))
-        state = asked.get("StateValue")
+        state, now = asked.get("StateValue"), datetime.now(UTC)
+        names = {value for key, value in asked.items() if key.startswith("AlarmNames.")}
         found = [
             (name, alarm)
             for name, alarm in sorted(self._alarms.items())
-            if name.startswith(prefix) and (state is None or (state == "ALARM") == alarm.rings)
+            if (name in names if names else name.startswith(prefix))
+            and (state is None or state == alarm.state_at(now))
         ]
         first = int(asked.get("NextToken", 0))
         page = found[first : first + size]
@@ -224,7 +246,7 @@ class ScriptedCloudWatch:
         since = (self._started - timedelta(minutes=10)).isoformat()
         return (
             f"<member>{alarm.xml}<AlarmArn>{escape(_arn(name))}</AlarmArn>"
-            f"<StateValue>{'ALARM' if alarm.rings else 'OK'}</StateValue>"
+            f"<StateValue>{alarm.state_at(datetime.now(UTC))}</StateValue>"
             "<StateReason>Threshold Crossed: 3 datapoints were greater than the threshold.</StateReason>"
             f"<StateUpdatedTimestamp>{since}</StateUpdatedTimestamp>"
             f"<StateTransitionedTimestamp>{since}</StateTransitionedTimestamp></member>"

@@ -32,21 +32,21 @@ def main() -> None:
     """Apply alarms, look at pages, ask as others do, and print what each took."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds, and a higher quota of puts")
-    parser.add_argument(
-        "--rounds", type=int, default=20, help="of cold views by one viewer; a third of it by ten"
-    )
+    parser.add_argument("--rounds", type=int, help="of cold views by one viewer; a third of it by ten")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the request ledger")
     parser.add_argument("--latency-ms", type=float, default=10.0, help="of each call of AWS")
     parser.add_argument(
         "--puts-per-s", type=float, default=30.0, help="the quota of puts; an account's default is 3"
     )
+    parser.add_argument("--no-apply", action="store_true", help="put no alarms: then none ring")
     parser.add_argument("--only", help="views whose names have this in them")
     chosen = parser.parse_args()
-    rounds = 3 if chosen.quick else chosen.rounds
+    rounds = chosen.rounds or (3 if chosen.quick else 20)
     puts_per_s = 150.0 if chosen.quick else chosen.puts_per_s
     print(f"{os.cpu_count()} cores, load average {_load()} at the start.\n")
     with scripted_aws(chosen.rows, chosen.latency_ms, puts_per_s) as aws:
-        print_applied(aws)
+        if not chosen.no_apply:
+            print_applied(aws)
         requests = Requests(chosen.rows, datetime.now(UTC))
         pages = [view for view in views(requests) if not chosen.only or chosen.only in view.name]
         with console(aws.environment()) as running:
@@ -102,6 +102,7 @@ def print_views(measuring: Measuring) -> None:
         f"| {AT_ONCE} at once: calls | p50 cold | p95 cold | CPU each |"
     )
     print("|---|" + "---:|" * 12)
+    notes: list[str] = []
     for name in dict.fromkeys(name for name, _, _ in measuring.figures):
         cold, warm, many = (
             measuring.figures[name, when, at_once]
@@ -110,17 +111,22 @@ def print_views(measuring: Measuring) -> None:
         for figures, of in ((cold, 1), (many, AT_ONCE)):
             counted = [sum(figures.calls[at : at + of]) for at in range(0, len(figures.calls), of)]
             if counted != figures.asked_of_aws:
-                print(f"<!-- {name}: the console counts {counted}, AWS {figures.asked_of_aws} -->")
-        slow = " **" if percentile(cold.wall_ms, 95) > WANTED_MS else ""
+                notes.append(f"{name}: the console counts {counted} calls, AWS {figures.asked_of_aws}")
+        for told, figures in (("one viewer", cold), ("one viewer, warm", warm), (f"{AT_ONCE} at once", many)):
+            if figures.failed:
+                notes.append(f"{name}: {figures.failed} views failed ({told})")
+        slow = " (slow)" if percentile(cold.wall_ms, 95) > WANTED_MS else ""
         print(
             f"| {name}{slow} | {_range(cold.calls)} | {_range(warm.calls)} "
-            f"| {median(cold.wall_ms):.0f} ms "
+            f"| {percentile(cold.wall_ms, 50):.0f} ms "
             f"| {percentile(cold.wall_ms, 95):.0f} ms | {percentile(warm.wall_ms, 95):.0f} ms "
             f"| {median(cold.cpu_ms):.0f} ms | {median(warm.cpu_ms):.0f} ms "
             f"| {median(cold.waited_ms):.0f} ms "
-            f"| {_range(many.asked_of_aws)} | {median(many.wall_ms):.0f} ms "
+            f"| {_range(many.asked_of_aws)} | {percentile(many.wall_ms, 50):.0f} ms "
             f"| {percentile(many.wall_ms, 95):.0f} ms | {median(many.cpu_ms):.0f} ms |"
         )
+    for note in notes:
+        print(f"\n{note}.")
 
 
 def print_peer(aws: ScriptedAws) -> None:
@@ -140,6 +146,8 @@ def print_peer(aws: ScriptedAws) -> None:
 
 def percentile(values: Sequence[float], percent: int) -> float:
     """The smallest value that so many percent do not exceed."""
+    if not values:
+        return math.inf
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 

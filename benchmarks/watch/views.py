@@ -46,6 +46,8 @@ class Figures:
     """Of AWS, as the console counts them."""
     asked_of_aws: list[int] = field(default_factory=list)
     """The same as the scripted AWS counts them, for all who looked at once."""
+    failed: int = 0
+    """Views that were answered with a fault: they are in no figure but the calls."""
 
 
 def views(requests: Requests) -> list[View]:
@@ -83,14 +85,16 @@ class Viewer:
         self._cookies: dict[str, str] = {}
         self._sign_in()
 
-    def look(self, path: str) -> tuple[float, int]:
-        """How long a page took in ms, until its last byte, and the calls of AWS that it made."""
+    def look(self, path: str) -> tuple[float | None, int]:
+        """How long a page took in ms, until its last byte, and the calls of AWS that it made.
+
+        None for one that could not be shown.
+        """
         began_s = time.perf_counter()
         status, headers, body = self._ask("GET", path)
         wall_ms = (time.perf_counter() - began_s) * 1_000
-        if status != http.client.OK or "</html>" not in body:
-            sys.exit(f"{path} answered {status}: {body[:2_000]}")
-        return wall_ms, int(headers["x-aws-calls"] or 0)
+        shown = status == http.client.OK and "</html>" in body
+        return wall_ms if shown else None, int(headers["x-aws-calls"] or 0)
 
     def again(self) -> "Viewer":
         """Another viewer with the same session."""
@@ -148,7 +152,8 @@ class Measuring:
     def warm_up(self, pages: Sequence[View]) -> None:
         """Each page once, so that all is loaded that is loaded at the first view ever."""
         for view in pages:
-            self._viewer.look(view.path())
+            if self._viewer.look(view.path())[0] is None:
+                sys.stderr.write(f"{view.name} cannot be shown\n")
         time.sleep(FORGOTTEN_AFTER_S)
 
     def _look(self, view: View, when: str, at_once: int) -> None:
@@ -163,7 +168,8 @@ class Measuring:
             )
         used = used_by(self._console.pid).since(before)
         figures.asked_of_aws.append(self._asked() - before_calls)
-        figures.wall_ms += [wall_ms for wall_ms, _ in looked]
+        figures.wall_ms += [wall_ms for wall_ms, _ in looked if wall_ms is not None]
+        figures.failed += sum(wall_ms is None for wall_ms, _ in looked)
         figures.calls += [calls for _, calls in looked]
         figures.cpu_ms.append(used.cpu_s * 1_000 / at_once)
         figures.waited_ms.append(used.waited_s * 1_000)
