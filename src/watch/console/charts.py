@@ -11,7 +11,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final, Literal
 
-from watch.console.cells import Kind, shown, unit_of
+from watch.console.cells import Kind, unit_of
 from watch.console.tables import Column, Row, Table
 
 Severity = Literal["info", "warning", "critical"]
@@ -163,11 +163,6 @@ class Chart:
             rows=rows,
             name=self.name,
         )
-
-    def latest_of(self, series: Series) -> str:
-        """The last value that is known, with its unit."""
-        known = series.known
-        return shown(known[-1] if known else None, self.kind)
 
 
 def along(

@@ -12,8 +12,6 @@ class Place:
     title: str
     key: str
     """Pressed after `g`."""
-    for_all: bool = True
-    """Whether a tenant's role is led there too."""
 
 
 PLACES: Final = (

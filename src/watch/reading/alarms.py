@@ -155,14 +155,17 @@ class AlarmReader:
 
     async def _read(self, within_s: float, **more: Any) -> tuple[AlarmState, ...]:
         found: list[AlarmState] = []
+        now = asyncio.get_running_loop().time
+        end = now() + within_s
         try:
-            async with asyncio.timeout(within_s):
+            async with asyncio.timeout(WITHIN_S) as limit:  # for a page: who hangs is not waited for long
                 paginator = self._cloudwatch.get_paginator("describe_alarms")
                 async for page in paginator.paginate(
                     AlarmNamePrefix=PREFIX, AlarmTypes=["MetricAlarm", "CompositeAlarm"], **more
                 ):
                     found += map(alarm_state, page.get("MetricAlarms", ()))
                     found += map(alarm_state, page.get("CompositeAlarms", ()))
+                    limit.reschedule(min(now() + WITHIN_S, end))
         except _FAILURES as failure:
             raise _unavailable(failure) from failure
         return tuple(sorted(found, key=lambda alarm: alarm.name))

@@ -1,6 +1,8 @@
 """The alarms' pages: what rings, what happened, who was told; and the runbooks."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from harness.console import ACME_KEY, OPERATOR_KEY, console
 from llmplatform.testing import FakeClock
 from watch.console.pages.alarms import about_of
 from watch.console.runbooks import runbook
+from watch.reading import alarms
 from watch.reading.alarms import MOST_HISTORY, masked
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:llm-platform-critical"
@@ -111,6 +114,30 @@ async def test_history_comes_as_a_file() -> None:
     lines = answer.text.splitlines()
     assert lines[0] == "at,what,alarm,told,reason"
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(("pauses_s", "told"), [((0.12,) * 4, True), ((9.0,), False)])
+async def test_many_pages_of_alarms_are_waited_for_and_one_that_hangs_is_not(
+    monkeypatch: pytest.MonkeyPatch, pauses_s: tuple[float, ...], *, told: bool
+) -> None:
+    monkeypatch.setattr(alarms, "WITHIN_S", 0.3)
+
+    class Slow:
+        def get_paginator(self, _: str) -> "Slow":
+            return self
+
+        async def paginate(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
+            for pause_s in pauses_s:
+                await asyncio.sleep(pause_s)
+                yield {}
+
+    client: Any = Slow()
+    reader = alarms.AlarmReader(client, client, FakeClock())
+    if told:
+        assert await reader.all() == ()
+    else:
+        with pytest.raises(alarms.AlarmsUnavailable):
+            await reader.all()
 
 
 @pytest.mark.parametrize("query", ["format=csv", "format=csv&table=none", "format=csv&table=receivers"])
