@@ -23,10 +23,11 @@ up: env ## Start the sandbox and the whole platform, print how to talk to it, st
 test: env-dev ## Set everything up and pass the tests
 	@$(BIN)/pytest -q
 
+# In one process: they share a world and a browser.
 .PHONY: test-browser
 test-browser: env-dev ## The console in a real Chromium (Debian's, which is installed where there is none)
 	@scripts/install-chromium
-	@$(BIN)/pytest -q tests/browser
+	@$(BIN)/pytest -q -n 0 tests/browser
 
 .PHONY: drill
 drill: env ## Break one thing after another, and print when each alarm rang and what the console showed

@@ -5,15 +5,25 @@ errors of scripts, requests to any other host, refused requests, what axe finds 
 pages that are wider than a phone.
 """
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, Response, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    ConsoleMessage,
+    Download,
+    Page,
+    Request,
+    Response,
+    async_playwright,
+    expect,
+)
 
 FLAGS: Final = (
     "--headless",
@@ -28,7 +38,12 @@ FLAGS: Final = (
 WITHIN_MS: Final = 20_000
 _DESK: Final = {"width": 1280, "height": 860}
 _PHONE_WIDTH: Final = 360
-_RULES: Final = {"resultTypes": ["violations"]}
+_ALL_RULES: Final = {"resultTypes": ["violations"]}
+_OF_COLOURS: Final = {**_ALL_RULES, "runOnly": ["color-contrast", "link-in-text-block"]}
+_SCHEMES: Final[tuple[tuple[Literal["light", "dark"], dict[str, Any]], ...]] = (
+    ("light", _ALL_RULES),
+    ("dark", _OF_COLOURS),  # what a page in other colours can break
+)
 
 
 @asynccontextmanager
@@ -75,9 +90,9 @@ class Person:
     async def look(self) -> None:
         """See that anybody can use this page: in light, in dark, on a phone, and without trouble."""
         axe, where = Axe(), self.page.url.removeprefix(self.origin)
-        for scheme in ("light", "dark"):
+        for scheme, rules in _SCHEMES:
             await self.page.emulate_media(color_scheme=scheme)
-            found = await axe.run(self.page, options=_RULES)
+            found = await axe.run(self.page, options=rules)
             self.problems += [
                 f"axe, {scheme}: {where}: {told}" for told in map(_told_of, found.response["violations"])
             ]
@@ -120,6 +135,10 @@ class Person:
             self.problems.append(f"answered {response.status}: {response.url}")
 
 
+NewPerson = Callable[..., AbstractAsyncContextManager[Person]]
+"""`person` with its browser and console, for the options of another one."""
+
+
 @asynccontextmanager
 async def person(
     browser: Browser, origin: str, *, shots: Path | None = None, **options: Any
@@ -139,3 +158,18 @@ async def person(
 def _told_of(violation: dict[str, Any]) -> str:
     nodes = "; ".join(str(node["html"])[:200] for node in violation["nodes"][:3])
     return f"{violation['id']} ({violation['impact']}), {len(violation['nodes'])} times: {nodes}"
+
+
+async def cells_of(page: Page, caption: str) -> list[list[str]]:
+    """What a table says, row by row, its foot too: texts as a person reads them, in one line each."""
+    table = page.locator("table", has=page.locator("caption", has_text=caption))
+    rows = await table.locator("tbody tr, tfoot tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.replace(/\\s+/g, ' ').trim()))"
+    )
+    return [list(map(str, row)) for row in rows]
+
+
+async def lines_of(download: Download) -> list[str]:
+    """A file that was downloaded, line by line."""
+    path = await download.path()
+    return (await asyncio.to_thread(path.read_text)).splitlines(keepends=True)

@@ -77,8 +77,8 @@ def _lines(hour: datetime, days_back: int, part: Decimal) -> Iterator[CostLine]:
     """The part of a day's spending that falls on one of its hours."""
     yield from _tokens(ACME, HAIKU, hour, 9_000_000 * part, 1_400_000 * part)
     yield from _tokens(INITECH, HAIKU, hour, 2_000_000 * part, 300_000 * part)
-    yield _instance(ACME, hour, 16 * part)
-    yield replace(_instance(UNUSED, hour, 8 * part), requests=0, tokens=0)
+    yield _instance(ACME, hour, 6 * part)
+    yield replace(_instance(UNUSED, hour, 3 * part), requests=0, tokens=0)
     yield _whole(replace(SERVICE, hour=hour, tenant_id=PLATFORM), 900_000 * part)
     if days_back == 2:  # before the change
         yield from _tokens(GLOBEX, HAIKU, hour, 3_000_000 * part, 500_000 * part)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from harness.night.account import ACME, HAIKU, INITECH, JUDGE, LLAMA
+from harness.night.account import ACME, HAIKU, INITECH, JUDGE, LLAMA, policies
 from harness.night.requests import Requests
 from llmplatform import ids
 from llmplatform.eval_heartbeat import READ, SCORED, Heartbeat
@@ -61,14 +61,7 @@ def evaluated(requests: Requests, now: datetime) -> Evaluated:
         results=results,
         minutes=tuple(_minutes(results)),
         statuses=_statuses(results, fell_at, now),
-        looks={
-            ACME: Look(now - timedelta(seconds=20)),
-            INITECH: Look(
-                now - timedelta(seconds=20),
-                missing_stage="worker",
-                missing_checked_at=now - timedelta(minutes=2),
-            ),
-        },
+        looks=looks_at(now),
         heartbeat=Heartbeat(
             worker="ip-10-0-3-17/1",
             started_at=now - timedelta(days=2),
@@ -85,6 +78,13 @@ def evaluated(requests: Requests, now: datetime) -> Evaluated:
         ),
         fell_at=fell_at,
     )
+
+
+def looks_at(now: datetime) -> dict[str, Look]:
+    """What the drift job says at a moment of each tenant."""
+    looks = {str(policy.tenant_id): Look(now) for policy in policies()}
+    missing = Look(now, missing_stage="worker", missing_checked_at=now - timedelta(minutes=2))
+    return {**looks, INITECH: missing}
 
 
 def _scores(request: InvocationRecord, fell_at: datetime, chance: random.Random) -> dict[str, int]:

@@ -27,7 +27,7 @@ from harness.night.account import CATALOGUE, INITECH, JUDGE, policies
 from harness.night.costs import Costs, costs_until
 from harness.night.figures import lines, native_data
 from harness.night.requests import Made, Requests, requests_until
-from harness.night.scores import Evaluated, evaluated
+from harness.night.scores import Evaluated, evaluated, looks_at
 from harness.platform import free_port, isolated, until
 from llmplatform.aws.access import AccessStore
 from llmplatform.aws.dynamodb import DynamoDb
@@ -48,7 +48,7 @@ from llmplatform.costs import CostLine
 from llmplatform.emf import encode_invocation
 from llmplatform.eval_heartbeat import encode_heartbeat
 from llmplatform.eval_series import encode_minute
-from llmplatform.eval_status import LOOKED, STATUS_ENTRY, STATUSES, encode_look, encode_statuses
+from llmplatform.eval_status import LOOKED, STATUS_ENTRY, STATUSES, Look, encode_look, encode_statuses
 from llmplatform.evaluations import EvalContent, EvalResult, encode_content, encode_result, moment_text
 from llmplatform.invocation import InvocationRecord
 from llmplatform.ledger import encode_item
@@ -64,7 +64,9 @@ from sandbox.traces import Traces, serve_traces
 SESSION_KEY: Final = "a key that signs the sessions of these tests alone"
 _SETTLED: Final = timedelta(seconds=10)
 """After a period, its datapoint counts as complete."""
-_APPLY_WITHIN_S: Final = 60
+_APPLY_WITHIN_S: Final = 180
+_LOOKS_EVERY_S: Final = 60.0
+_LINES_AT_ONCE: Final = 400
 _SPANS_OF: Final = timedelta(hours=1)
 
 
@@ -204,7 +206,12 @@ async def night(folder: Path) -> AsyncIterator[World]:
         async with httpx.AsyncClient(base_url=world.console_url) as http:
             await until(http.get, "/readyz", within_s=60)
         world.took_s = time.monotonic() - started
-        yield world
+        looking = asyncio.create_task(_look_every_minute(world))
+        try:
+            yield world
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 async def _stop(child: Child) -> None:
@@ -232,12 +239,8 @@ async def _furnish(world: World) -> None:
 async def _tell(world: World) -> None:
     """The story, into every place that it is read from."""
     told = world.evaluated
-    for line in lines(world.requests, told, world.costs, policies(), world.now):
-        world.emf.accept_line(line)
-    for datum in native_data(world.now):
-        world.emf.delivery.add_datum(datum)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(world.emf.flush())
+        tasks.create_task(_publish(world))
         tasks.create_task(world.put(REQUEST_LEDGER.name, map(encode_item, world.requests.all)))
         tasks.create_task(
             world.put(EVAL_RESULTS.name, map(encode_result, await _sealed(world, told.results)))
@@ -252,20 +255,40 @@ async def _tell(world: World) -> None:
         tasks.create_task(asyncio.to_thread(_export_spans, world))
 
 
+async def _publish(world: World) -> None:
+    """Metrics and log lines, through the intake."""
+    told = lines(world.requests, world.evaluated, world.costs, policies(), world.now)
+    for number, line in enumerate(told):
+        world.emf.accept_line(line)
+        if number % _LINES_AT_ONCE == 0:  # a put of many lines is larger than a client likes to send
+            await world.emf.flush()
+    for datum in native_data(world.now):
+        world.emf.delivery.add_datum(datum)
+    await world.emf.flush()
+
+
 def _of_detector(told: Evaluated) -> list[dict[str, Any]]:
+    return [encode_heartbeat(told.heartbeat), *_looks(told, told.looks)]
+
+
+def _looks(told: Evaluated, looks: Mapping[str, Look]) -> list[dict[str, Any]]:
     owner, entry = EVAL_DETECTOR.partition_key.name, EVAL_DETECTOR.sort_key.name
     return [
-        encode_heartbeat(told.heartbeat),
-        *(
-            {
-                owner: {"S": tenant},
-                entry: {"S": STATUS_ENTRY},
-                STATUSES: encode_statuses(statuses),
-                LOOKED: encode_look(told.looks[tenant]),
-            }
-            for tenant, statuses in told.statuses.items()
-        ),
+        {
+            owner: {"S": tenant},
+            entry: {"S": STATUS_ENTRY},
+            STATUSES: encode_statuses(told.statuses.get(tenant, ())),
+            LOOKED: encode_look(look),
+        }
+        for tenant, look in looks.items()
     ]
+
+
+async def _look_every_minute(world: World) -> None:
+    """Go on as the drift job does, which is known to run by that."""
+    while True:
+        await asyncio.sleep(_LOOKS_EVERY_S)
+        await world.put(EVAL_DETECTOR.name, _looks(world.evaluated, looks_at(datetime.now(UTC))))
 
 
 async def _sealed(world: World, results: Iterable[EvalResult]) -> list[EvalResult]:
@@ -338,9 +361,13 @@ async def _ring(world: World) -> None:
         environment=world.environment(),
         log_file=world.folder / "apply.log",
     )
-    async with asyncio.timeout(_APPLY_WITHIN_S):
-        if await apply.ended:
-            raise apply.failure()
+    try:
+        async with asyncio.timeout(_APPLY_WITHIN_S):
+            if await asyncio.shield(apply.ended):
+                raise apply.failure()
+    finally:
+        apply.kill()
+        await apply.ended
     world.round = await evaluate_once(
         sandbox_session(), endpoint_url=world.aws.url, now=max(datetime.now(UTC), world.now + _SETTLED)
     )
