@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--no-apply", action="store_true", help="put no alarms: then none ring")
     parser.add_argument("--only", help="views whose names have this in them")
     chosen = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # what is there of a long run is seen
     rounds = chosen.rounds or (3 if chosen.quick else 20)
     puts_per_s = 150.0 if chosen.quick else chosen.puts_per_s
     print(f"{os.cpu_count()} cores, load average {_load()} at the start.\n")
