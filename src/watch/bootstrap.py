@@ -35,6 +35,7 @@ from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
 from watch.reading.aws_calls import CountedHttp, count_calls_of
 from watch.reading.calibrations import CalibrationReader
+from watch.reading.costs import Costs
 from watch.reading.evaluating import EvaluatingReader
 from watch.reading.evaluations import EvaluationReaders
 from watch.reading.lives import LifeReaders
@@ -107,7 +108,7 @@ async def console(
                     minutes=MinuteReader(DynamoDb(lean)),
                     evaluating=EvaluatingReader(dynamodb, s3, history, clock),
                 ),
-                costs=CostReader(DynamoDb(lean)),
+                costs=Costs(CostReader(DynamoDb(lean)), clock),
                 links=Links(
                     region=environment.aws_region,
                     on_aws=environment.aws_endpoint_url is None,

@@ -3,16 +3,17 @@
 An amount that lacks something unknown is a lower bound and said to be one; what is unknown is no zero.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
 from llmplatform.bills import BillRow, Completeness, charge_name, charge_of, exact_sum, heading_of, total_usd
 from llmplatform.costs import PLATFORM, UNUSED, CostLine, HourStatus
-from llmplatform.spending import Hours, Overview, Span, amount_of
+from llmplatform.spending import Hours, Overview, Span
 from watch.console.charts import Chart, Mark, Series
 from watch.console.tables import Cell, Column, Row, State, Table
 
@@ -25,8 +26,18 @@ _Key = TypeVar("_Key", bound=tuple[Any, ...])
 _STATES: Final[Mapping[Completeness, State]] = {"closed": "ok", "open": "info", "unpriced": "warning"}
 
 
-def owners_table(found: Overview) -> Table:
-    """Every owner with its cost."""
+def days_that_lack(statuses: Mapping[datetime, HourStatus]) -> frozenset[date]:
+    """The days on which something has no price or no count: whose, only the lines tell."""
+    return frozenset(
+        hour.date() for hour, status in statuses.items() if status.unpriced_lines or status.uncounted_requests
+    )
+
+
+def owners_table(found: Overview, used: Mapping[str, Cell], *, looked_at: int | None = None) -> Table:
+    """Every owner with its cost; `used` has what the job last said of today's budgets.
+
+    `looked_at` is of how many days alone it is known who lacks a price, where it is not of all.
+    """
     rows: list[Row] = [
         {
             "owner": Cell(
@@ -37,13 +48,13 @@ def owners_table(found: Overview) -> Table:
             "today": owner.today_usd,
             "span": _at_least(owner.span_usd, lacks=owner.has_unknown),
             "budget": owner.budget_usd,
-            "used": owner.budget_used_percent,
+            "used": used.get(owner.owner),
             "state": _state(found.completeness(owner)),
         }
         for owner in found.owners
     ]
     today = (Column("today", "Today", "usd"),) if found.span.today is not None else ()
-    used = (Column("used", "Of today's budget", "percent"),) if found.span.today is not None else ()
+    of_budget = (Column("used", "Of today's budget", "percent"),) if found.span.today is not None else ()
     lacks = any(owner.has_unknown for owner in found.owners)
     return Table(
         name="owners",
@@ -53,11 +64,12 @@ def owners_table(found: Overview) -> Table:
             *today,
             Column("span", found.span.name, "usd"),
             Column("budget", "Daily budget", "usd", help="Of inference; what judging costs is not in it."),
-            *used,
+            *of_budget,
             Column("state", "State"),
         ),
         rows=rows,
-        rests_on=hours_told(found.hours),
+        rests_on=hours_told(found.hours)
+        + ("" if looked_at is None else f"; who lacks a price is known of the newest {looked_at} days"),
         empty="Nothing was spent.",
         totals={
             "owner": "total",
@@ -71,16 +83,20 @@ def days_chart(span: Span, statuses: Mapping[datetime, HourStatus], owners: Sequ
     """Dollars a day, of the largest owners a line each and of the rest together."""
     days = [span.first + number * _DAY for number in range((span.last - span.first).days + 1)]
     days = [day for day in days if day <= span.now.date()]
-    computed = {hour.date() for hour, status in statuses.items() if status.run}
-    largest = sorted(owners, key=lambda owner: amount_of(statuses, owner) or Decimal(0), reverse=True)
+    by_day: defaultdict[date, defaultdict[str, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
+    totals: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for hour, status in statuses.items():
+        of_day = by_day[hour.date()] if status.run else None
+        for owner, amount in status.amounts_usd.items():
+            if amount is not None and of_day is not None:
+                of_day[owner].append(amount)
+                totals[owner] += amount
+    largest = sorted(owners, key=lambda owner: totals[owner], reverse=True)
     shown, rest = largest[:_MOST_LINES], largest[_MOST_LINES:]
 
     def along(of: Sequence[str]) -> list[float | None]:
-        values: list[float | None] = []
-        for day in days:
-            known = [amount for owner in of if (amount := amount_of(statuses, owner, day)) is not None]
-            values.append(float(exact_sum(known)) if known and day in computed else None)
-        return values
+        known = [[amount for owner in of for amount in by_day[day][owner]] for day in days]
+        return [float(exact_sum(amounts)) if amounts else None for amounts in known]
 
     series = [Series(owner, along([owner])) for owner in shown]
     if rest:

@@ -13,11 +13,12 @@ from llmplatform import ids
 from llmplatform.apikeys import key_hash
 from llmplatform.aws.parameters import NOT_LOADED_RETRY_AFTER_S
 from llmplatform.errors import GatewayOverloaded, PlatformFault, Unauthenticated
+from llmplatform.ids import TenantId
 from watch.console import cookies, oidc
 from watch.console.attempts import Attempts
 from watch.console.parts import ConsoleParts
 from watch.console.sessions import Session
-from watch.console.viewer import Viewer
+from watch.console.viewer import Viewer, ViewerRole
 
 _SHOWN_OF_KEY: Final = 12
 """As many digits of the hash as a key's id has in a listing."""
@@ -66,28 +67,38 @@ class Keys:
         return self._of_session(request)
 
     async def session(self, request: Request, key: str) -> Session:
-        """The session that a key opens. Raises Unauthenticated, TooManyAttempts or GatewayOverloaded."""
+        """The session that a key opens. Raises Unauthenticated, TooManyAttempts or GatewayOverloaded.
+
+        A key that is known is let in however many others were tried: behind a proxy all share one address,
+        and nobody guesses 256 bits.
+        """
         parts, client = self._parts, _client(request, behind_alb=self._parts.oidc is not None)
+        opens = len(key) <= _MOST_KEY_CHARS and key.isascii()
+        if opens:
+            if (role := parts.access.resolve(key)) is not None:
+                return self._opened(key, role)
+            if (tenant := parts.policies.resolve(key)) is not None:
+                return self._opened(key, "tenant", tenant.tenant_id)
         wait_s = self._attempts.wait_s(client, parts.clock.monotonic_ns())
         if wait_s:
             raise TooManyAttempts(wait_s)
-        session_id = os.urandom(_ID_BYTES).hex()
-        expires_s = int(parts.clock.now().timestamp() + parts.settings.session_h * 3_600)
-        if len(key) <= _MOST_KEY_CHARS and key.isascii():
-            role = parts.access.resolve(key) or await parts.access.resolve_unknown(key)
-            if role is not None:
-                return Session(id=session_id, role=role, key_sha256=key_hash(key), expires_s=expires_s)
-            tenant = parts.policies.resolve(key) or await parts.policies.resolve_unknown(key)
-            if tenant is not None:
-                return Session(
-                    id=session_id,
-                    role="tenant",
-                    tenant_id=tenant.tenant_id,
-                    key_sha256=key_hash(key),
-                    expires_s=expires_s,
-                )
+        if opens:
+            if (role := await parts.access.resolve_unknown(key)) is not None:
+                return self._opened(key, role)
+            if (tenant := await parts.policies.resolve_unknown(key)) is not None:
+                return self._opened(key, "tenant", tenant.tenant_id)
         self._attempts.failed(client, parts.clock.monotonic_ns())
         raise Unauthenticated("this key opens nothing: it is mistyped, expired or revoked")
+
+    def _opened(self, key: str, role: ViewerRole, tenant_id: TenantId | None = None) -> Session:
+        now_s = self._parts.clock.now().timestamp()
+        return Session(
+            id=os.urandom(_ID_BYTES).hex(),
+            role=role,
+            tenant_id=tenant_id,
+            key_sha256=key_hash(key),
+            expires_s=int(now_s + self._parts.settings.session_h * 3_600),
+        )
 
     def _of_session(self, request: Request) -> Viewer:
         parts = self._parts

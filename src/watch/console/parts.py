@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from llmplatform.aws.access import AccessSource
-from llmplatform.aws.cost_reader import CostReader
 from llmplatform.aws.parameters import PolicySource
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
@@ -14,6 +13,7 @@ from watch.console.oidc_keys import AlbKeys
 from watch.console.sessions import SessionSeal
 from watch.limits import Limits
 from watch.reading.alarms import AlarmReader
+from watch.reading.costs import Costs
 from watch.reading.evaluations import EvaluationReaders
 from watch.reading.lives import LifeReaders
 from watch.reading.metrics import MetricReader
@@ -33,7 +33,7 @@ class ConsoleParts:
     seal: SessionSeal
     settings: WatchSettings
     alarms: AlarmReader
-    costs: CostReader
+    costs: Costs
     metrics: MetricReader
     standing: StandingReader
     limits: Limits

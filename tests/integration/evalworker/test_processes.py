@@ -121,7 +121,7 @@ async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_
     async with (
         running_laptop(tmp_path) as laptop,
         cuttable(laptop) as ways,
-        laptop.gateway(ready=True, **{name: way.url for name, way in ways.items()}) as gateway,
+        laptop.gateway(ready=True, within_s=20, **{name: way.url for name, way in ways.items()}) as gateway,
     ):
         urls = {name: way.url for name, way in ways.items()}
         laptop.runtime.scripts["scripted-bedrock"] = Script(text="CANARY-ANSWER it is so.")
