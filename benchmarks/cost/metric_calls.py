@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from costagg.metric_queries import MAX_DATAPOINTS
 from day import DAY, HOURS, MODELS, TENANTS
 
 from costagg.instances import EndpointReader
-from costagg.metric_queries import MAX_DATAPOINTS
 from costagg.metric_reader import MetricReader
 from llmplatform.catalogue import load_catalogue
 from llmplatform.testing import FakeClock

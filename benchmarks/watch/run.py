@@ -21,7 +21,7 @@ from processes import ScriptedAws, console, memory_mib, scripted_aws
 from views import AT_ONCE, Measuring, views
 from world import Requests
 
-from watch.pacing import SHARE
+from watch.alarming.pacing import SHARE
 
 HERE: Final = Path(__file__).parent
 WANTED_MS: Final = 300

@@ -8,9 +8,9 @@ import aioboto3
 from llmplatform.errors import ConfigFault
 from operator_cli.check import Check
 from operator_cli.watch_account import applying_here, here, wanted_here
-from watch.applying import Planned
+from watch.alarming.applying import Planned
+from watch.alarming.planning import Selection
 from watch.aws.receivers import receivers
-from watch.planning import Selection
 
 _APPLY: Final = "`llm-platform watch apply --platform-wide`"
 

@@ -11,7 +11,7 @@ from llmplatform.clock import SystemClock
 from llmplatform.prices import load_prices
 from operator_cli.connection import catalogue_in_force
 from sandbox.state import NothingRuns, read_running, state_folder
-from watch.applying import Applying, Wanted, budgets_of, open_applying
+from watch.alarming.applying import Applying, Wanted, budgets_of, open_applying
 from watch.settings import WatchSettings, read_limits, read_settings
 
 

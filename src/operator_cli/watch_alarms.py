@@ -10,9 +10,9 @@ from rich.table import Table
 from llmplatform.clock import SystemClock
 from operator_cli.console import ERR, OUT, print_table
 from operator_cli.watch_account import applying_here
-from watch.alarm_states import AlarmState
-from watch.definitions import PREFIX
-from watch.rules import SEVERITIES
+from watch.alarming.alarm_states import AlarmState
+from watch.alarming.definitions import PREFIX
+from watch.tables.rules import SEVERITIES
 
 _DAY = timedelta(days=1)
 

@@ -11,8 +11,8 @@ from rich.progress import Progress
 from operator_cli.console import ERR
 from operator_cli.watch_account import applying_here, here, wanted_here
 from operator_cli.watch_view import plan_facts, show_applied, show_plan
-from watch.applying import Applied, Applying, OverBudget, Planned
-from watch.planning import Selection
+from watch.alarming.applying import Applied, Applying, OverBudget, Planned
+from watch.alarming.planning import Selection
 
 
 @dataclass(frozen=True, slots=True)

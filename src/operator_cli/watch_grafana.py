@@ -24,7 +24,7 @@ from watch.grafana.cells import Board
 from watch.grafana.client import Grafana
 from watch.grafana.drawing import Places
 from watch.grafana.provisioning import files
-from watch.targets import World
+from watch.tables.targets import World
 
 URL: Final = "GRAFANA_URL"
 TOKEN: Final = "GRAFANA_TOKEN"  # noqa: S105  # the variable's name

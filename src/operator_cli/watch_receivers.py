@@ -12,8 +12,8 @@ from rich.table import Table
 from llmplatform.aws.sessions import aws_session
 from operator_cli.console import ERR, OUT, CommandFailed, print_table
 from operator_cli.watch_account import applying_here
+from watch.alarming.receiving import Receiver, masked
 from watch.aws.receivers import receivers, subscribe
-from watch.receiving import Receiver, masked
 
 _MAILBOX: Final = re.compile(r"[^@\s/:]+@[^@\s/:]+\.[^@\s/:]+")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -15,10 +15,10 @@ from llmplatform.aws.sessions import aws_session
 from operator_cli.console import ERR, OUT, CommandFailed, print_table
 from operator_cli.watch_account import applying_here
 from operator_cli.watch_receivers import add_receiver, receivers_table
-from watch.alarm_states import AlarmState
+from watch.alarming.alarm_states import AlarmState
+from watch.alarming.receiving import Notification, Receiver
 from watch.aws.alarm_store import AlarmStore
 from watch.aws.receivers import Listening, listening, receivers
-from watch.receiving import Notification, Receiver
 
 Topic = Literal["critical", "warning"]
 REASON: Final = "llm-platform watch test: this is only a test, nothing is wrong"

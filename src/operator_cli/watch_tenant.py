@@ -9,8 +9,8 @@ from rich.markup import escape
 from llmplatform.errors import PlatformFault
 from operator_cli.console import ERR
 from operator_cli.watch_account import applying_here, here, wanted_here
-from watch.applying import Applied
-from watch.planning import Selection
+from watch.alarming.applying import Applied
+from watch.alarming.planning import Selection
 
 
 def keep_alarms(tenant: str, region: str) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from rich.table import Table
 
 from operator_cli.console import ERR, OUT, print_table
-from watch.applying import Applied, Planned
-from watch.counting import Standing
+from watch.alarming.applying import Applied, Planned
+from watch.alarming.counting import Standing
 
 _MOST: Final = 40
 """Names of one kind that are listed; the rest are counted."""

@@ -15,11 +15,11 @@ from llmplatform.errors import ConfigFault, PlatformFault
 from llmplatform.process.logging import configure_logging
 from llmplatform.process.parent import add_until_stdin_ends, end_with_stdin
 from llmplatform.process.stopping import a_pause
+from watch.alarming.keeping import Keeping, keep
+from watch.alarming.planning import Selection
 from watch.bootstrap import console
 from watch.console.server import serve
-from watch.keeping import Keeping, keep
 from watch.limits import Limits
-from watch.planning import Selection
 from watch.settings import EnvironmentSettings, WatchSettings, read_limits, read_settings
 
 _FAILED: Final = 1

@@ -10,11 +10,11 @@ while it rings. Pure.
 
 from typing import Final
 
-from watch.alarms_of_platform import PLATFORM_RULES
-from watch.alarms_of_targets import ENDPOINT_RULES, JUDGE_RULES, MODEL_RULES, SCORES_RULES
-from watch.alarms_of_tenants import TENANT_RULES
-from watch.rules import Rule
-from watch.targets import Scope
+from watch.tables.alarms_of_platform import PLATFORM_RULES
+from watch.tables.alarms_of_targets import ENDPOINT_RULES, JUDGE_RULES, MODEL_RULES, SCORES_RULES
+from watch.tables.alarms_of_tenants import TENANT_RULES
+from watch.tables.rules import Rule
+from watch.tables.targets import Scope
 
 RULES: Final[tuple[Rule, ...]] = (
     *ENDPOINT_RULES,

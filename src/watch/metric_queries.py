@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from watch.readings import Series
+from watch.tables.readings import Series
 
 _SETTLED: Final = timedelta(hours=3)
 """Datapoints that come up to three hours late are there within two more (CloudWatch, PutMetricData)."""

@@ -11,13 +11,13 @@ from typing import Final
 
 from llmplatform import metrics as ours
 from llmplatform.invocation import Outcome
-from watch import thresholds
-from watch.panel import Panel
-from watch.panels_of_platform import PLATFORM_PANELS
-from watch.panels_of_targets import ENDPOINT_PANELS, MODEL_PANELS, SCORES_PANELS, TENANT_PANELS
-from watch.readings import ENDPOINT, ENDPOINT_TYPE, MODEL, TENANT, read
-from watch.rules import Threshold
-from watch.targets import Scope
+from watch.tables import thresholds
+from watch.tables.panel import Panel
+from watch.tables.panels_of_platform import PLATFORM_PANELS
+from watch.tables.panels_of_targets import ENDPOINT_PANELS, MODEL_PANELS, SCORES_PANELS, TENANT_PANELS
+from watch.tables.readings import ENDPOINT, ENDPOINT_TYPE, MODEL, TENANT, read
+from watch.tables.rules import Threshold
+from watch.tables.targets import Scope
 
 _OF_REQUESTS: Final[tuple[tuple[Scope, dict[str, str]], ...]] = (
     ("platform", {"component": ours.GATEWAY}),

@@ -16,6 +16,7 @@ CHARGES = "What it was spent on"
 async def test_the_overview_leads_to_the_model_and_the_day(operator: Person, world: World) -> None:
     page = operator.page
     await operator.look()
+    await page.get_by_role("link", name="1h", exact=True).click()
     tenants = page.locator("table", has=page.locator("caption", has_text="Tenants"))
     spend = tenants.get_by_role("link", name="Spend today")
     await spend.click()

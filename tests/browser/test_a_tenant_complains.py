@@ -62,7 +62,7 @@ async def test_what_was_said_is_shown_on_request_and_each_reading_is_written_dow
     assert read["viewer"]
     assert read["tenant_id"] == "acme"
     await operator.look()
-    await page.reload()
+    await operator.goto(page.url)  # the address alone shows nothing
     await expect(page.get_by_text(PROMPT)).to_have_count(0)
 
 

@@ -39,7 +39,7 @@ async def test_the_list_of_keys_opens_and_closes(operator: Person) -> None:
 async def test_the_theme_is_chosen_and_kept(operator: Person) -> None:
     page = operator.page
     toggle = page.get_by_role("button", name="Theme")
-    colour = "getComputedStyle(document.body).backgroundColor"
+    colour = "getComputedStyle(document.documentElement).backgroundColor"
     light = await page.evaluate(colour)
     await toggle.click()
     await expect(toggle).to_have_text("Theme: dark")
@@ -54,6 +54,16 @@ async def test_the_theme_is_chosen_and_kept(operator: Person) -> None:
     await page.keyboard.press("t")
     await expect(toggle).to_have_text("Theme: system")
     assert await page.evaluate(colour) == dark
+
+
+async def test_charts_and_their_legends_take_the_themes_colours(operator: Person) -> None:
+    page = operator.page
+    marker = page.locator(".chart .u-series:nth-child(2) .u-marker").first
+    await expect(marker).to_be_visible()
+    colour = "marker => getComputedStyle(marker).borderTopColor"
+    light = await marker.evaluate(colour)
+    await page.get_by_role("button", name="Theme").click()
+    assert await marker.evaluate(colour) != light
 
 
 async def test_the_first_tab_skips_to_the_content(operator: Person) -> None:

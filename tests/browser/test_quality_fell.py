@@ -56,7 +56,7 @@ async def test_the_moment_of_change_is_drawn_and_told(operator: Person, world: W
     marks = await marks_of(page, "Relevance")
     assert [mark["at"] for mark in marks][:1] == [world.evaluated.fell_at.timestamp()]
     assert await marks_of(page, "Coherence") == []
-    await page.locator(".chart canvas").first.scroll_into_view_if_needed()
+    await page.get_by_role("heading", name="Over time").evaluate("title => title.scrollIntoView()")
     await operator.shot("evaluations")
 
 

@@ -12,11 +12,11 @@ from typing import Final, assert_never
 from llmplatform.catalogue import ModelEntry
 from llmplatform.ids import TenantId
 from llmplatform.policy import Objectives, TenantPolicy
+from watch.alarming.definitions import AccountNames
 from watch.alarms import BY_KEY
-from watch.definitions import AccountNames
 from watch.limits import Limits
-from watch.rules import AllOf, AnyOf, CompositeRule, Condition, MetricRule, Rule, keys_in
-from watch.targets import EndpointVariant, Judge, Model, Platform, Scores, Target, Tenant
+from watch.tables.rules import AllOf, AnyOf, CompositeRule, Condition, MetricRule, Rule, keys_in
+from watch.tables.targets import EndpointVariant, Judge, Model, Platform, Scores, Target, Tenant
 
 LIMITS: Final = Limits()
 ACCOUNT: Final = AccountNames("000000000000", "us-east-1", console_url="https://watch.example.com")

@@ -16,7 +16,7 @@ from llmplatform.metrics import METRICS, Metric
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource
 from sandbox.emf_intake import EmfIntake
-from watch.readings import Series
+from watch.tables.readings import Series
 
 _OBJECTIVE_MS: Final = 4_000
 _TOKENS: Final = 101

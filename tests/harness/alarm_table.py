@@ -6,11 +6,11 @@ from typing import Final
 
 from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy
+from watch.alarming.describing import held_to, periods_of
 from watch.alarms import rules_of
-from watch.describing import held_to, periods_of
 from watch.limits import Limits
-from watch.rules import CompositeRule, MetricRule, Rule
-from watch.targets import SCOPES, EndpointVariant, Platform, Scope, Target, Tenant
+from watch.tables.rules import CompositeRule, MetricRule, Rule
+from watch.tables.targets import SCOPES, EndpointVariant, Platform, Scope, Target, Tenant
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs/alarms.md"
 BEGIN: Final = "<!-- the table begins; it is written by tests/harness/alarm_table.py -->\n"

@@ -6,11 +6,11 @@ from decimal import Decimal
 from llmplatform.catalogue import load_catalogue
 from llmplatform.ids import TenantId
 from llmplatform.policy import Objectives, TenantPolicy
-from watch.alarm_wire import fields_of, kind_of
-from watch.definitions import AccountNames, AlarmDefinition, definitions
+from watch.alarming.alarm_wire import fields_of, kind_of
+from watch.alarming.definitions import AccountNames, AlarmDefinition, definitions
+from watch.alarming.planning import PresentAlarm
 from watch.limits import Limits
-from watch.planning import PresentAlarm
-from watch.targets import Scores, World
+from watch.tables.targets import Scores, World
 
 CONSOLE = "https://watch.example.com"
 ACCOUNT = AccountNames("123456789012", "us-east-1", CONSOLE)

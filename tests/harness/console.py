@@ -19,7 +19,7 @@ from llmplatform.aws.parameters import InMemoryPolicySource
 from llmplatform.catalogue import load_catalogue
 from llmplatform.prices import load_prices
 from llmplatform.testing import FakeClock, make_policy
-from watch.alarm_states import AlarmState
+from watch.alarming.alarm_states import AlarmState
 from watch.console.app import create_app
 from watch.console.pages import PAGES
 from watch.console.parts import ConsoleParts

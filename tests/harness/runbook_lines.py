@@ -13,8 +13,8 @@ from llmplatform.ids import TenantId
 from llmplatform.policy import TenantPolicy
 from watch.alarms import RULES
 from watch.limits import Limits
-from watch.rules import AllOf, AnyOf, Comparison, Condition, MetricRule, Missing, Rule, Threshold
-from watch.targets import EndpointVariant, Judge, Model, Platform, Scope, Scores, Target, Tenant
+from watch.tables.rules import AllOf, AnyOf, Comparison, Condition, MetricRule, Missing, Rule, Threshold
+from watch.tables.targets import EndpointVariant, Judge, Model, Platform, Scope, Scores, Target, Tenant
 
 WIDTH = 115
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from llmplatform.catalogue import parse_catalogue
 from llmplatform.testing import make_policy
-from watch.targets import World
+from watch.tables.targets import World
 
 CATALOGUE: Final = """
 [models.small]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from watch.definitions import PREFIX
-from watch.readings import Series
+from watch.alarming.definitions import PREFIX
+from watch.tables.readings import Series
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from watch.definitions import NOTICE, PREFIX, rule_named
-from watch.receiving import Notification
+from watch.alarming.definitions import NOTICE, PREFIX, rule_named
+from watch.alarming.receiving import Notification
 
 Since = Literal["broken", "healed"]
 

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 
 from operator_cli.drill.course import Heard
-from watch.receiving import notification_in
+from watch.alarming.receiving import notification_in
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_sns import SNSClient

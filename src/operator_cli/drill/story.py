@@ -30,9 +30,9 @@ from operator_cli.drill.receiver import Receiver
 from operator_cli.drill.requests import Outage
 from operator_cli.drill.scenarios import Scenario
 from operator_cli.drill.telling import Telling
-from watch import native
-from watch.definitions import NOTICE, PREFIX
-from watch.readings import ENDPOINT, VARIANT, read
+from watch.alarming.definitions import NOTICE, PREFIX
+from watch.tables import native
+from watch.tables.readings import ENDPOINT, VARIANT, read
 
 GPU_FOUND_WITHIN_S: Final = 180.0
 """The design's promise: from the beginning of the first bad minute to the alarm."""

@@ -1,21 +1,21 @@
 """Alarms in CloudWatch: reading those that are there with their tags, putting and deleting.
 
-Thin: what is put is told by `watch.alarm_wire`, how fast by the pacer. Tags come from the resource tagging
-API, a hundred a call; it may be a minute behind, so what it does not know of an alarm that matters is asked
-of CloudWatch itself, one by one.
+Thin: what is put is told by `watch.alarming.alarm_wire`, how fast by the pacer. Tags come from the resource
+tagging API, a hundred a call; it may be a minute behind, so what it does not know of an alarm that matters is
+asked of CloudWatch itself, one by one.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from watch.alarm_states import AlarmState, State, alarm_state
-from watch.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
+from watch.alarming.alarm_states import AlarmState, State, alarm_state
+from watch.alarming.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
+from watch.alarming.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
+from watch.alarming.pacing import MAX_DELETED_AT_ONCE
+from watch.alarming.planning import PUT_LAST, TAGS, PresentAlarm, Selection, Update, first_ok_is_no_news
 from watch.aws.pacer import Pacer
 from watch.aws.pages import pages
-from watch.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
-from watch.pacing import MAX_DELETED_AT_ONCE
-from watch.planning import PUT_LAST, TAGS, PresentAlarm, Selection, Update, first_ok_is_no_news
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

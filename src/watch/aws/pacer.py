@@ -1,6 +1,6 @@
 """Calls of CloudWatch's alarm operations at the pace that their quotas allow; throttled ones are tried again.
 
-Which pace is in `watch.pacing`. The SDK's own retries come first: they are for a second or two.
+Which pace is in `watch.alarming.pacing`. The SDK's own retries come first: they are for a second or two.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from botocore.exceptions import ClientError
 
 from llmplatform.clock import Clock
-from watch.pacing import QUOTA_PER_S, SHARE, Bucket, Operation, bucket_of
+from watch.alarming.pacing import QUOTA_PER_S, SHARE, Bucket, Operation, bucket_of
 
 ResultT = TypeVar("ResultT")
 Pause = Callable[[float], Awaitable[None]]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from watch.receiving import Notification, Receiver, notification_in, queue_policy, receiver
+from watch.alarming.receiving import Notification, Receiver, notification_in, queue_policy, receiver
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_sns import SNSClient

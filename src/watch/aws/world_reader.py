@@ -13,10 +13,10 @@ from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
 from llmplatform.metrics import JUDGE_UNCALIBRATED, PIPELINE
 from llmplatform.tenants import Tenants
+from watch.alarming.published import NAMESPACES, Listed, counted, judges_in, scores_in
 from watch.aws.pacer import Pacer
 from watch.aws.pages import pages
-from watch.published import NAMESPACES, Listed, counted, judges_in, scores_in
-from watch.targets import World
+from watch.tables.targets import World
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

@@ -26,7 +26,7 @@ from watch.metric_queries import Figures, Wanted
 from watch.quality import Standing, current
 from watch.reading.calibrations import Calibration
 from watch.reading.evaluating import Parked
-from watch.readings import read
+from watch.tables.readings import read
 
 MOST_MINUTES: Final = 60_000
 MOST_SERIES: Final = 200

@@ -9,8 +9,7 @@ from urllib.parse import quote, urlencode
 from llmplatform import metrics as ours
 from llmplatform.catalogue import Catalogue
 from llmplatform.policy import TenantPolicy
-from watch import native
-from watch.alarm_states import AlarmState
+from watch.alarming.alarm_states import AlarmState
 from watch.console.panel_charts import Drawn, whole_of
 from watch.console.tables import Cell, Column, Row, State, Table
 from watch.console.timerange import TimeRange
@@ -19,8 +18,9 @@ from watch.limits import Limits
 from watch.metric_queries import Figures, Wanted
 from watch.panels import BY_KEY
 from watch.quality import Detector, Quality, Standing, quality_of
-from watch.readings import Series, read
-from watch.targets import EndpointVariant, Model, Platform, variants_of
+from watch.tables import native
+from watch.tables.readings import Series, read
+from watch.tables.targets import EndpointVariant, Model, Platform, variants_of
 
 _CHARTS: Final = ("platform-requests", "platform-failed", "platform-ttft")
 DETECTOR_STATES: Final[Mapping[Detector, State]] = {

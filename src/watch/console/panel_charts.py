@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import Final
 
 from llmplatform.metrics import EVAL_SCORES, INFERENCE, OUTPUT_TOKENS_PER_SECOND, TIME_TO_FIRST_TOKEN
-from watch import native
 from watch.console.cells import Kind
 from watch.console.charts import NOTHING_PUBLISHED, Chart, Mark, Series, Threshold, along
 from watch.console.timerange import WEEK, TimeRange
 from watch.limits import Limits
 from watch.metric_queries import Figures, Found, Span, Wanted
-from watch.panel import Panel, Shown
-from watch.readings import Reading
-from watch.targets import EndpointVariant, Model, Target
+from watch.tables import native
+from watch.tables.panel import Panel, Shown
+from watch.tables.readings import Reading
+from watch.tables.targets import EndpointVariant, Model, Target
 
 _KINDS: Final[Mapping[Shown, Kind]] = {
     "requests": "number",

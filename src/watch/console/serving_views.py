@@ -7,7 +7,6 @@ from urllib.parse import quote, urlencode
 
 from llmplatform.catalogue import Catalogue, Endpoint, ModelEntry
 from llmplatform.policy import TenantPolicy
-from watch import readings
 from watch.console.panel_charts import Drawn, drawn_of
 from watch.console.tables import Cell, Column, Row, Table, as_cell
 from watch.console.timerange import TimeRange
@@ -15,7 +14,8 @@ from watch.console.traffic import Traffic, columns, rests_on, totals
 from watch.limits import Limits
 from watch.metric_queries import Figures, Wanted
 from watch.panels import panels_of
-from watch.targets import EndpointVariant, Model, Platform, variants_of
+from watch.tables import readings
+from watch.tables.targets import EndpointVariant, Model, Platform, variants_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from watch.limits import Limits
 from watch.metric_queries import Figures, Wanted
 from watch.panels import panels_of
 from watch.quality import Quality, Statuses, current, detector_of, mean_now
-from watch.targets import Tenant
+from watch.tables.targets import Tenant
 
 _CONTENT: dict[ContentMode, str] = {
     ContentMode.FULL: "sampled whole",

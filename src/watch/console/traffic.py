@@ -18,7 +18,7 @@ from watch.console.tables import Cell, Column, Row, State, as_cell
 from watch.console.timerange import TimeRange
 from watch.limits import Limits
 from watch.metric_queries import Figures, Span, Wanted
-from watch.readings import Series, read
+from watch.tables.readings import Series, read
 
 _ASKED: Final[Mapping[str, tuple[Metric, str]]] = {
     "requests": (ours.REQUEST_COUNT, "Sum"),

@@ -31,8 +31,8 @@ from watch.grafana.cells import (
 from watch.grafana.filling import for_target, for_variables, one_line_each
 from watch.limits import Limits
 from watch.panels import BY_KEY, panels_of
-from watch.readings import EVAL_DIMENSION, MODEL, TENANT
-from watch.targets import EndpointVariant, Model, Platform, Tenant, World
+from watch.tables.readings import EVAL_DIMENSION, MODEL, TENANT
+from watch.tables.targets import EndpointVariant, Model, Platform, Tenant, World
 
 PLATFORM_FOLDER: Final = Folder("platform", "LLM platform")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Literal
 
-from watch.panel import Panel, Shown
-from watch.readings import Reading
+from watch.tables.panel import Panel, Shown
+from watch.tables.readings import Reading
 
 Source = Literal["cloudwatch", "athena", "xray", "promql"]
 """Where a cell's data comes from; also the name of the variable that chooses the data source."""

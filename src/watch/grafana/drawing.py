@@ -33,7 +33,7 @@ from watch.grafana.cells import (
     TraceCell,
     uid_of,
 )
-from watch.panel import Panel, Shown
+from watch.tables.panel import Panel, Shown
 
 UNITS: Final[dict[Shown, str]] = {
     "requests": "short",

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from watch.grafana.cells import Asked, Line, MetricCell, Variable
 from watch.limits import Limits
-from watch.panel import Panel
 from watch.panels import BY_KEY
-from watch.targets import EndpointVariant, Target
+from watch.tables.panel import Panel
+from watch.tables.targets import EndpointVariant, Target
 
 
 def for_target(

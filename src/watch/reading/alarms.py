@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
 from llmplatform.redaction import describe_fault
-from watch.alarm_states import AlarmState, HistoryItem, alarm_state, history_item
-from watch.definitions import PREFIX
+from watch.alarming.alarm_states import AlarmState, HistoryItem, alarm_state, history_item
+from watch.alarming.definitions import PREFIX
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

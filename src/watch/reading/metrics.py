@@ -19,7 +19,7 @@ from llmplatform.clock import Clock
 from llmplatform.metric_queries import Answer, Call, calls_for
 from llmplatform.redaction import safe_label
 from watch.metric_queries import STILL_SHOWN, Figures, Found, Span, Wanted, by_span, fresh_for, may_stand_in
-from watch.readings import Series
+from watch.tables.readings import Series
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

@@ -19,7 +19,7 @@ from llmplatform.emf import encode_figures, encode_invocation
 from llmplatform.policy import TenantPolicy
 from llmplatform.spending import percent_used
 from sandbox.emf_extraction import Datum, Dimensions
-from watch import native
+from watch.tables import native
 
 _MINUTE: Final = timedelta(minutes=1)
 _TOLD_FOR: Final = 10

@@ -52,7 +52,7 @@ from watch.grafana.boards import boards
 from watch.grafana.dashboards import encode
 from watch.grafana.drawing import Places
 from watch.limits import Limits
-from watch.targets import World
+from watch.tables.targets import World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

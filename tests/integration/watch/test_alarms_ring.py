@@ -30,11 +30,18 @@ from llmplatform.aws.tables import CRITICAL_ALARMS, WARNING_ALARMS
 from sandbox.alarms.evaluator import AlarmEvaluator
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
-from watch.alarm_wire import arguments_of
+from watch.alarming.alarm_wire import arguments_of
+from watch.alarming.definitions import (
+    NOTICE,
+    AlarmDefinition,
+    CompositeAlarm,
+    MetricAlarm,
+    alarm_name,
+    definitions_of,
+)
 from watch.alarms import BY_KEY, RULES
-from watch.definitions import NOTICE, AlarmDefinition, CompositeAlarm, MetricAlarm, alarm_name, definitions_of
-from watch.rules import CompositeRule, MetricRule, Rule
-from watch.targets import EndpointVariant, Platform, Target
+from watch.tables.rules import CompositeRule, MetricRule, Rule
+from watch.tables.targets import EndpointVariant, Platform, Target
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -22,17 +22,17 @@ from llmplatform.prices import load_prices
 from sandbox.alarms.evaluator import AlarmEvaluator
 from sandbox.emf_intake import serve_emf
 from sandbox.emulator import Emulator, sandbox_session
+from watch.alarming.applying import Applying, Wanted
+from watch.alarming.counting import Budgets
+from watch.alarming.definitions import AccountNames, alarm_name
+from watch.alarming.planning import OK_ACTIONS, PUT_LAST, Plan, Selection
 from watch.alarms import BY_KEY
-from watch.applying import Applying, Wanted
 from watch.aws.alarm_store import AlarmStore
 from watch.aws.pacer import Pacer
 from watch.aws.world_reader import Seen
-from watch.counting import Budgets
-from watch.definitions import AccountNames, alarm_name
 from watch.limits import Limits
-from watch.planning import OK_ACTIONS, PUT_LAST, Plan, Selection
-from watch.rules import MetricRule
-from watch.targets import Tenant, World
+from watch.tables.rules import MetricRule
+from watch.tables.targets import Tenant, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

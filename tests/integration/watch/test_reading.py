@@ -19,7 +19,7 @@ from watch.reading.alarms import AlarmReader
 from watch.reading.aws_calls import AwsCalls, count_calls_of, counted
 from watch.reading.metrics import MetricReader
 from watch.reading.standing import StandingReader
-from watch.readings import Series, read
+from watch.tables.readings import Series, read
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_cloudwatch import CloudWatchClient

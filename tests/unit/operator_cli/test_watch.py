@@ -13,12 +13,12 @@ from operator_cli.doctor_watch import alarms_check, receivers_check
 from operator_cli.watch_receivers import protocol_of
 from operator_cli.watch_ring import choose
 from operator_cli.watch_view import plan_facts
-from watch.alarm_states import AlarmState
-from watch.applying import Planned
+from watch.alarming.alarm_states import AlarmState
+from watch.alarming.applying import Planned
+from watch.alarming.counting import standing
+from watch.alarming.definitions import rule_named
+from watch.alarming.planning import PresentAlarm, Selection, plan
 from watch.aws.world_reader import Seen
-from watch.counting import standing
-from watch.definitions import rule_named
-from watch.planning import PresentAlarm, Selection, plan
 
 CRITICAL, WARNING = "arn:topic:critical", "arn:topic:warning"
 TOPICS = (CRITICAL, WARNING)

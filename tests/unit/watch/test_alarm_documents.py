@@ -1,8 +1,8 @@
 """docs/alarms.md tells of every alarm, as the table of alarms has it."""
 
 from harness.alarm_table import DOCUMENT, written
+from watch.alarming.definitions import SUPPRESSOR_EXTENSION_S, SUPPRESSOR_WAIT_S
 from watch.alarms import RULES
-from watch.definitions import SUPPRESSOR_EXTENSION_S, SUPPRESSOR_WAIT_S
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 

@@ -5,10 +5,10 @@ import pytest
 from llmplatform import metrics as ours
 from llmplatform.aws.tables import TABLES
 from llmplatform.metrics import Metric
-from watch import native
-from watch.alarm_limits import check_window
+from watch.alarming.alarm_limits import check_window
 from watch.alarms import BY_KEY, RULES, rules_of
-from watch.readings import (
+from watch.tables import native
+from watch.tables.readings import (
     BACKEND_MODEL,
     ENDPOINT,
     ENDPOINT_TYPE,
@@ -18,8 +18,8 @@ from watch.readings import (
     TENANT,
     VARIANT,
 )
-from watch.rules import CompositeRule, MetricRule, Rule, keys_in
-from watch.targets import SCOPES, Scope
+from watch.tables.rules import CompositeRule, MetricRule, Rule, keys_in
+from watch.tables.targets import SCOPES, Scope
 
 FILLED_IN: dict[Scope, frozenset[str]] = {
     "platform": frozenset(),

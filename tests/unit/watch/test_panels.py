@@ -3,9 +3,9 @@
 import pytest
 
 from watch.alarms import RULES
-from watch.panel import Panel
 from watch.panels import BY_KEY, PANELS, panels_of
-from watch.readings import (
+from watch.tables.panel import Panel
+from watch.tables.readings import (
     BACKEND_MODEL,
     ENDPOINT,
     ENDPOINT_TYPE,
@@ -15,8 +15,8 @@ from watch.readings import (
     TENANT,
     VARIANT,
 )
-from watch.rules import MetricRule
-from watch.targets import SCOPES, Scope
+from watch.tables.rules import MetricRule
+from watch.tables.targets import SCOPES, Scope
 
 FILLED_IN: dict[Scope, frozenset[str]] = {
     "platform": frozenset(),

@@ -15,7 +15,7 @@ from harness.runbook_lines import lines_of, pages, severity_of
 from operator_cli.__main__ import app
 from watch.limits import PREFIX, Limits
 from watch.requests.filters import Filters
-from watch.rules import SEVERITIES
+from watch.tables.rules import SEVERITIES
 
 ROOT = Path(__file__).parents[3]
 RUNBOOKS = ROOT / "docs/runbooks"

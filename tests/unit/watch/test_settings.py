@@ -26,7 +26,7 @@ def test_on_a_laptop_nothing_needs_to_be_set() -> None:
         {"public_url": "watch.example.com"},
         {"public_url": "https://watch.example.com/console"},
         {"session_key": "short"},
-        {"alb_arn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/x/1" },
+        {"alb_arn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/x/1"},
         {"alb_arn": ARN},
         {"alb_arn": ARN, "oidc_issuer": "https://idp.example.com"},
     ],

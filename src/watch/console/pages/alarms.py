@@ -9,7 +9,8 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from watch.alarm_states import AlarmState, HistoryItem
+from watch.alarming.alarm_states import AlarmState, HistoryItem
+from watch.alarming.definitions import PREFIX
 from watch.console.faults import CannotBeRead
 from watch.console.pages.asking import Asked, SignedIn
 from watch.console.parts import ConsoleParts
@@ -18,9 +19,8 @@ from watch.console.runbooks import runbook
 from watch.console.tables import Cell, Column, Row, State, Table
 from watch.console.timerange import TimeRange
 from watch.console.viewer import NotThere, Viewer
-from watch.definitions import PREFIX
 from watch.reading.alarms import HISTORY_KEPT, AlarmsUnavailable, Subscription
-from watch.rules import Severity
+from watch.tables.rules import Severity
 
 _SEVERITY_STATES: Mapping[Severity | None, State] = {
     "critical": "critical",

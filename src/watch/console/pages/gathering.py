@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from watch.alarm_states import AlarmState
+from watch.alarming.alarm_states import AlarmState
 from watch.console.parts import ConsoleParts
 from watch.console.viewer import Viewer
 from watch.metric_queries import Figures, Wanted

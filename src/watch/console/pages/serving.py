@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Request, Response
 
-from watch.alarm_states import AlarmState
+from watch.alarming.alarm_states import AlarmState
 from watch.console.pages.asking import Asked, SignedIn
 from watch.console.pages.gathering import gathered
 from watch.console.parts import ConsoleParts

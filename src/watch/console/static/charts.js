@@ -185,7 +185,13 @@
   }
 
   function redraw() {
-    for (const plot of drawn) plot.redraw(false, true);
+    for (const plot of drawn) {
+      plot.redraw(false, true);
+      plot.root.querySelectorAll(".u-legend .u-series").forEach((row, at) => {
+        const marker = row.querySelector(".u-marker");
+        if (marker && at > 0) marker.style.borderColor = plot.series[at].stroke(plot, at);
+      });
+    }
   }
 
   function drawAll(root) {

@@ -13,7 +13,7 @@ from watch.grafana.boards import boards, folder_of
 from watch.grafana.client import Grafana, GrafanaFault
 from watch.grafana.drawing import Places
 from watch.limits import Limits
-from watch.targets import World
+from watch.tables.targets import World
 
 PLACES = Places("https://watch.example.com")
 WITHOUT_GLOBEX = World(WORLD.catalogue, (ACME,))

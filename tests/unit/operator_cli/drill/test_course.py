@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 from operator_cli.drill.course import Course, Expected, Heard, Incident, Shown, facts_of, lacking_in
 from operator_cli.drill.scenarios import SCENARIOS
-from watch.definitions import rule_named
-from watch.receiving import Notification
+from watch.alarming.definitions import rule_named
+from watch.alarming.receiving import Notification
 
 CONSOLE = "http://127.0.0.1:8100"
 BROKEN = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)

@@ -9,13 +9,13 @@ import pytest
 
 from harness.alarm_world import ACCOUNT, alarms, present
 from llmplatform.testing import FakeClock
-from watch.alarm_states import alarm_state
-from watch.alarm_wire import arguments_of, tags_of
+from watch.alarming.alarm_states import alarm_state
+from watch.alarming.alarm_wire import arguments_of, tags_of
+from watch.alarming.definitions import CompositeAlarm
+from watch.alarming.planning import OK_ACTIONS, PUT_LAST, TAGS, Selection, Update, first_ok_is_no_news
 from watch.aws.alarm_store import AlarmStore, batches
 from watch.aws.pacer import Pacer
 from watch.aws.pages import MAX_PAGES, TooManyPages
-from watch.definitions import CompositeAlarm
-from watch.planning import OK_ACTIONS, PUT_LAST, TAGS, Selection, Update, first_ok_is_no_news
 
 WANTED = alarms()
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)

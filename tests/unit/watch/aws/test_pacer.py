@@ -4,8 +4,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from llmplatform.testing import FakeClock
+from watch.alarming.pacing import QUOTA_PER_S, SHARE
 from watch.aws.pacer import FIRST_PAUSE_S, MAX_TRIES, Pacer
-from watch.pacing import QUOTA_PER_S, SHARE
 
 
 class Pauses:

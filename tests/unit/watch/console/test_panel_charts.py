@@ -5,16 +5,16 @@ import pytest
 
 from llmplatform import metrics as ours
 from llmplatform.testing import START, make_model, make_policy
-from watch import native, thresholds
 from watch.console.charts import NOTHING_PUBLISHED
 from watch.console.panel_charts import Drawn, drawn_of, span_of, whole_of
 from watch.console.timerange import WEEK, TimeRange
 from watch.limits import Limits
 from watch.metric_queries import Figures, Found, Span, Wanted
-from watch.panel import Panel
 from watch.panels import BY_KEY, PANELS, panels_of
-from watch.readings import Series, read
-from watch.targets import EndpointVariant, Model, Platform, Tenant
+from watch.tables import native, thresholds
+from watch.tables.panel import Panel
+from watch.tables.readings import Series, read
+from watch.tables.targets import EndpointVariant, Model, Platform, Tenant
 
 NOW = START.replace(second=0)
 RANGE = TimeRange.asked({"last": "15m"}, NOW)

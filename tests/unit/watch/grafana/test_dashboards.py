@@ -17,10 +17,10 @@ from watch.grafana.cells import Board, MetricCell, is_ours
 from watch.grafana.dashboards import TAG, encode
 from watch.grafana.drawing import Places, unit_of
 from watch.limits import Limits
-from watch.native import NATIVE_METRICS
 from watch.panels import BY_KEY, PANELS, panels_of
-from watch.readings import Reading, is_statistic
-from watch.targets import World
+from watch.tables.native import NATIVE_METRICS
+from watch.tables.readings import Reading, is_statistic
+from watch.tables.targets import World
 
 CONSOLE = "https://watch.example.com"
 BOARDS = boards(WORLD, Limits())

@@ -13,7 +13,7 @@ from llmplatform.testing import START, FakeClock
 from watch.metric_queries import Found, Span, Wanted, wanted
 from watch.reading.aws_calls import AwsCalls, counted
 from watch.reading.metrics import MetricReader
-from watch.readings import Series, read
+from watch.tables.readings import Series, read
 
 NOW = START.replace(second=0)
 SPAN = Span(NOW - timedelta(hours=1), NOW, 60)

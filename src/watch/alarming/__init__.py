@@ -1,0 +1,1 @@
+"""From the table of alarms to alarms in CloudWatch, and how they stand there."""
