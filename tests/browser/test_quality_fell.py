@@ -25,6 +25,7 @@ async def test_the_message_leads_to_the_worst_answers(somebody: Person, world: W
     await page.get_by_role("link", name="See what happened then").click()
     await expect(page).to_have_url(re.compile(r"/evaluations/acme\?.*from="))
     await page.get_by_role("link", name="24h", exact=True).click()
+    await expect(page).to_have_url(re.compile("last=24h"))
     await expect(page.get_by_label("Model")).to_have_value(HAIKU)
     await somebody.look()
 
@@ -47,7 +48,9 @@ async def test_the_moment_of_change_is_drawn_and_told(operator: Person, world: W
     fell = f"{world.evaluated.fell_at:%m-%d %H:%M} UTC"
     assert [row[0] for row in rows if fell in row[2]] == ["acme"]
     await page.get_by_role("link", name=HAIKU).first.click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Evaluations of acme")
     await page.get_by_role("link", name="24h", exact=True).click()
+    await expect(page).to_have_url(re.compile("last=24h"))
 
     told = await cells_of(page, "How scores stand")
     fallen = {row[0] for row in told if f"{world.evaluated.fell_at:%Y-%m-%d %H:%M}" in " ".join(row)}
