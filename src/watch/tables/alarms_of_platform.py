@@ -138,7 +138,7 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
     _not_available(
         "gateway-unavailable",
         "No gateway is ready",
-        "Tenants are not being served.",
+        "Tenants are not being served, or nothing is heard of any gateway.",
         ours.GATEWAY,
         minutes=3,
         severity="critical",
