@@ -5,7 +5,7 @@ gateway calls its own overhead (`InvocationRecord.gateway_overhead_ms`) is in it
 body being there until the first call, and from the first token until it was handed on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal
@@ -135,11 +135,6 @@ def _handing_on_ms(row: LedgerRow) -> float | None:
 
 def _ended(attempt: Attempt) -> str:
     return "failed" if attempt.error_code else "without a token"
-
-
-def overhead_of(parts: Sequence[Part]) -> Decimal:
-    """What of the parts is the gateway's own overhead."""
-    return sum((part.length_ms for part in parts if part.overhead), Decimal(0))
 
 
 def _known(ms: float | None) -> Decimal | None:

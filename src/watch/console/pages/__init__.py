@@ -16,7 +16,7 @@
    points)` leaves gaps. First: `if (file := as_csv(request, *tables, *charts)) is not None: return file`.
 5. `return page(request, "<noun>.html", viewer=viewer, title="...", range=range_, ...)`. The template:
    `{% extends "layout.html" %}`, `{% from "macros/tables.html" import table with context %}` (`charts.html`:
-   chart; `states.html`: empty, stale, cannot_read, loading, badge, moment, figure; `ranges.html`:
+   chart; `states.html`: empty, stale, cannot_read, badge, moment, figure; `ranges.html`:
    range_form), then `{% block content %}`. `{{ here(sort="x") }}` is this page with parameters changed,
    `{{ to("/tenants/" ~ (id | segment)) }}` another with this range. Charts stand in `<div class="charts">`.
 6. No inline script and no `style=`: the policy forbids both. Styles are classes of `console.css`.

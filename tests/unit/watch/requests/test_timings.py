@@ -1,5 +1,6 @@
 """Where a request's time went: whatever was measured, the parts add up to the total."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,15 @@ from llmplatform.invocation import Attempt, Outcome
 from llmplatform.ledger import LedgerRow, decode_item, encode_item
 from llmplatform.testing import make_record
 from watch.requests.drawing import WIDTH, drawn_parts, place_of
-from watch.requests.timings import overhead_of, timings_of
+from watch.requests.timings import Part, timings_of
 
 
 def row(*attempts: Attempt, **fields: Any) -> LedgerRow:
     return decode_item(encode_item(make_record(attempts=attempts, **fields)))
+
+
+def overhead_of(parts: Sequence[Part]) -> Decimal:
+    return sum((part.length_ms for part in parts if part.overhead), Decimal(0))
 
 
 def test_an_answered_request_is_told_from_arrival_to_end() -> None:
