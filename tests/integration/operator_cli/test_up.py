@@ -251,6 +251,8 @@ def test_two_checkouts_do_not_disturb_each_other_and_keys_outlive_a_restart(
             "evalworker drift",
             "costagg run 60",
             "costagg serve",
+            "watch",
+            "watch apply 60",
         }
         assert other.stop(signal.SIGTERM) == 0
         told = other.told()

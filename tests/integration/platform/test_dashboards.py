@@ -29,7 +29,7 @@ from msgspec import structs
 from evalworker.bootstrap import assembled
 from evalworker.records import StreamRecord
 from evalworker.settings import EnvironmentSettings, EvalSettings
-from harness.cost_account import a_row, bedrock, put_rows
+from harness.cost_account import a_row, bedrock, put_instances, put_rows, sagemaker
 from harness.cost_job import ran, served_profiles
 from harness.evaluation import JUDGE, JUDGES, brought, verdict
 from harness.grafana_api import TOKEN, grafana_api
@@ -243,10 +243,17 @@ async def watch_drift(laptop: Laptop, folder: Path) -> None:
 
 
 async def compute_costs(laptop: Laptop, folder: Path) -> None:
-    """`python -m costagg run`, with a request in an hour that is over: metrics are held against those."""
+    """`python -m costagg run`, with requests in an hour that is over.
+
+    Metrics are held against those; and of an endpoint only minutes that are over have a cost, which none may
+    be since the traffic began.
+    """
     before = datetime.now(UTC) - timedelta(hours=1)
-    attempt = bedrock("small", "vendor.small/in-region", TokenUsage(input_tokens=100, output_tokens=20))
-    await put_rows(laptop.aws.url, [a_row(TENANT, before, attempt)])
+    usage = TokenUsage(input_tokens=100, output_tokens=20)
+    attempts = (bedrock("small", "vendor.small/in-region", usage), sagemaker("llama", usage))
+    await put_rows(laptop.aws.url, [a_row(TENANT, before, attempt) for attempt in attempts])
+    hour = before.replace(minute=0, second=0, microsecond=0)
+    await put_instances(laptop.aws.url, "llama", hour, [1] * 60)
     async with served_profiles({}) as profiles:
         environment = {
             **laptop.aws.environment(),
