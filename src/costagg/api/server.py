@@ -1,20 +1,15 @@
 """The HTTP server and its orderly end."""
 
 import logging
-import socket
 from typing import Final
 
-import uvicorn
-
 from costagg.api.observe import AsgiApp
-from llmplatform.process.serving import KEEP_ALIVE_S, SignalledServer, listen
+from llmplatform.process.serving import listen, serve_pages
 
 logger = logging.getLogger("costagg.api")
 
 GRACE_S: Final = 28
 """Longer than any answer may take."""
-_MOST_AT_ONCE: Final = 256
-"""Connections; what comes on top gets a 503 from uvicorn."""
 
 
 async def serve(app: AsgiApp, *, host: str, port: int, grace_s: int = GRACE_S) -> None:
@@ -23,34 +18,4 @@ async def serve(app: AsgiApp, *, host: str, port: int, grace_s: int = GRACE_S) -
     Raises ConfigFault when the port cannot be had.
     """
     listener = listen(host, port, named_by="COST_API")
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="h11",  # which bounds a request's head, at 64 KiB; httptools takes one of any length
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=_MOST_AT_ONCE,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=grace_s,
-    )
-    await _Server(config).serve(sockets=[listener])
-    logger.info("billing API has stopped serving")
-
-
-class _Server(SignalledServer):
-    """One that tells how it is."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept requests, and say so."""
-        await super().startup(sockets)
-        for listener in sockets or ():
-            host, port = listener.getsockname()[:2]
-            logger.info("billing API is ready", extra={"host": host, "port": port})
-
-    def stopping(self) -> None:
-        """Say so."""
-        logger.info("billing API is stopping")
+    await serve_pages(app, listener, name="billing API", logger=logger, grace_s=grace_s)

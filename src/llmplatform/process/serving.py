@@ -4,6 +4,7 @@ What is served, how long a reply may take and what is said of it is the process'
 """
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,11 +12,15 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from llmplatform.errors import ConfigFault
 
 KEEP_ALIVE_S: Final = 75
 """Longer than a load balancer's idle timeout (60 s), so that it is never the server that hangs up first."""
+
+_MOST_AT_ONCE: Final = 256
+"""Connections; what comes on top gets a 503 from uvicorn."""
 
 
 class SignalledServer(uvicorn.Server):
@@ -60,3 +65,51 @@ def listen(host: str, port: int, *, named_by: str) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
+
+
+async def serve_pages(
+    app: ASGIApp, listener: socket.socket, *, name: str, logger: logging.Logger, grace_s: int
+) -> None:
+    """Serve short answers to people and programs until SIGTERM or SIGINT.
+
+    Then nothing more is accepted, and requests may finish for `grace_s`. The log says when `name` is ready,
+    stops and has stopped.
+    """
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="h11",  # which bounds a request's head, at 64 KiB; httptools takes one of any length
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=_MOST_AT_ONCE,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=grace_s,
+    )
+    await _TellingServer(config, name, logger).serve(sockets=[listener])
+    logger.info("%s has stopped serving", name)
+
+
+class _TellingServer(SignalledServer):
+    """One that tells how it is."""
+
+    def __init__(self, config: uvicorn.Config, name: str, logger: logging.Logger) -> None:
+        super().__init__(config)
+        self._name = name
+        self._logger = logger
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept requests, and say so."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            where = {"host": host, "port": port, "url": f"http://{shown}:{port}"}
+            self._logger.info("%s is ready", self._name, extra=where)
+
+    def stopping(self) -> None:
+        """Say so."""
+        self._logger.info("%s is stopping", self._name)
