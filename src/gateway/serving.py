@@ -90,13 +90,13 @@ class Serving:
         reply: ClientReply = WholeReply(surface, send, invocation.trace.trace_id)
         study: PromptStudy | None = None
         try:
-            headers: dict[bytes, bytes] = dict(scope["headers"])
+            headers = scope["headers"]
             policy = invocation.policy = await authenticate(headers, self._policies)
             check_claim(headers, policy)
             with self._in_flight.permit(policy):
                 body = await read_body(
                     receive,
-                    headers,
+                    dict(headers),
                     max_bytes=self._limits.max_body_bytes,
                     timeout_s=self._limits.body_timeout_s,
                 )

@@ -82,7 +82,7 @@ def build_app(parts: AppParts) -> FastAPI:
 
 def _add_routes(app: FastAPI, parts: AppParts) -> None:
     async def tenant(request: Request) -> TenantPolicy:
-        headers = dict(request.scope["headers"])
+        headers = request.scope["headers"]
         policy = await authenticate(headers, parts.policies)
         check_claim(headers, policy)
         return policy
@@ -101,7 +101,7 @@ def _add_routes(app: FastAPI, parts: AppParts) -> None:
     async def model(model_id: str, policy: Annotated[TenantPolicy, Depends(tenant)]) -> Model:
         entry = parts.catalogue.models.get(model_id)
         if entry is None or not policy.allows_model(model_id):
-            raise UnknownModel("the model does not exist; GET /v1/models lists those that do", param="model")
+            raise UnknownModel
         return Model(id=entry.model_id, owned_by=entry.endpoint_type)
 
     @app.get("/healthz", summary="Whether the process is alive", tags=["health"])
