@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.chat import ChatRequest
 from llmplatform.catalogue import Catalogue, ModelEntry
-from llmplatform.errors import Forbidden, UnknownModel, UnsupportedParameter
+from llmplatform.errors import UnknownModel, UnsupportedParameter
 from llmplatform.policy import TenantPolicy
 
 
@@ -29,16 +29,12 @@ def routes(
 ) -> tuple[Route, ...]:
     """The requested model and those of its fallbacks that the tenant may use and that can honour the request.
 
-    `check` raises UnsupportedParameter where a model cannot. Raises UnknownModel, Forbidden, or that
+    `check` raises UnsupportedParameter where a model cannot. Raises UnknownModel, or that
     UnsupportedParameter, for the requested model itself; a fallback that does not fit is left out.
     """
     model = catalogue.models.get(request.model)
-    if model is None:
-        raise UnknownModel("the model does not exist; GET /v1/models lists those that do", param="model")
-    if not policy.allows_model(model.model_id):
-        raise Forbidden(
-            f"this tenant may not use model {model.model_id}", param="model", code="model_not_allowed"
-        )
+    if model is None or not policy.allows_model(model.model_id):
+        raise UnknownModel
     check(request, model)
     found = [Route(model, "requested")]
     for name in model.fallbacks:

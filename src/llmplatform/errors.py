@@ -84,15 +84,21 @@ class Unauthenticated(ClientFault):
 
 
 class Forbidden(ClientFault):
-    """The key is good, the wish is not: another tenant, a model that the policy does not allow."""
+    """The key is good, the wish is not: another tenant."""
 
     code = "forbidden"
 
 
 class UnknownModel(ClientFault):
-    """The catalogue has no such model."""
+    """The catalogue has no such model, or the policy does not allow it; which of them is not told."""
 
     code = "model_not_found"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model does not exist, or this tenant may not use it; GET /v1/models lists those that it may",
+            param="model",
+        )
 
 
 class TenantOverloaded(ClientFault):

@@ -117,7 +117,7 @@ def test_every_wire_of_the_catalogue_answers(up: Platform, model: str) -> None:
 
 def test_a_model_that_the_policy_does_not_allow_is_refused_in_one_line(up: Platform) -> None:
     refused = up.run("chat", "Hi", "--tenant", "globex-health", "-m", "scripted-bedrock", status=1)
-    assert "model_not_allowed" in refused.stderr
+    assert "model_not_found" in refused.stderr
 
 
 def test_an_id_that_nobody_knows_says_what_to_check(up: Platform) -> None:

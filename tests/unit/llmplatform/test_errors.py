@@ -31,7 +31,7 @@ def test_codes_tell_faults_apart() -> None:
 
 
 def test_a_client_fault_may_have_a_code_of_its_own() -> None:
-    assert Forbidden("no", param="model", code="model_not_allowed").specific_code == "model_not_allowed"
+    assert Forbidden("no", code="tenant_mismatch").specific_code == "tenant_mismatch"
     assert Forbidden("no").specific_code == "forbidden"
     assert TenantOverloaded("no", retry_after_s=3).specific_code == "tenant_concurrency_exceeded"
 

@@ -44,6 +44,8 @@ def every_class(root: type[PlatformFault] = PlatformFault) -> Iterator[type[Plat
 def an_instance(kind: type[PlatformFault]) -> PlatformFault:
     if issubclass(kind, TenantOverloaded | GatewayOverloaded):
         return kind("words", retry_after_s=3)
+    if issubclass(kind, UnknownModel):
+        return kind()
     return kind("words", phase="idle") if issubclass(kind, BackendTimedOut) else kind("words")
 
 
@@ -144,7 +146,7 @@ def test_a_fault_defined_elsewhere_looks_like_its_ancestor() -> None:
         (MalformedRequest("x", param="model"), openai.BadRequestError),
         (Unauthenticated("x"), openai.AuthenticationError),
         (Forbidden("x"), openai.PermissionDeniedError),
-        (UnknownModel("x"), openai.NotFoundError),
+        (UnknownModel(), openai.NotFoundError),
         (BackendThrottled("x"), openai.RateLimitError),
         (BackendTimedOut("x", phase="total"), openai.InternalServerError),
         (BackendModelFailed("x"), openai.APIStatusError),
