@@ -44,6 +44,10 @@ check: env-dev ## Format, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+.PHONY: synth
+synth: env-dev ## Write the CloudFormation templates of a deployment to cdk.out; DEPLOYMENT=dev, prod or a file
+	@$(BIN)/python -m infra $(or $(DEPLOYMENT),dev)
+
 .PHONY: format
 format: env-dev ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .

@@ -1,0 +1,42 @@
+"""`python -m infra`: writes the CloudFormation templates of a deployment. Needs no account."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.app import Platform
+from infra.settings import FOLDER, read_deployment
+from llmplatform.errors import ConfigFault
+
+
+def main() -> None:
+    """Write them; exits with 1 for a finding of cdk-nag, with 2 when the deployment's file is at fault."""
+    parser = argparse.ArgumentParser(prog="python -m infra", description="The deployment as templates.")
+    parser.add_argument(
+        "deployment", nargs="?", default="dev", help="dev, prod, or a TOML file like infra/dev.toml"
+    )
+    parser.add_argument("--out", type=Path, default=None, help="folder for the templates; default: cdk.out")
+    arguments = parser.parse_args()
+    named = FOLDER / f"{arguments.deployment}.toml"
+    try:
+        deployment = read_deployment(named if named.exists() else Path(arguments.deployment))
+    except ConfigFault as fault:
+        sys.stderr.write(f"infra: {fault}\n")
+        sys.exit(2)
+    app = App(outdir=None if arguments.out is None else str(arguments.out))
+    Platform(app, deployment)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    try:
+        assembly = app.synth()
+    except RuntimeError as error:
+        # The library has printed each finding; its Java-like stack says nothing more.
+        sys.stderr.write(f"infra: {str(error).splitlines()[0]}\n")
+        sys.exit(1)
+    sys.stdout.write(f"templates of {deployment.name} are in {assembly.directory}\n")
+
+
+if __name__ == "__main__":
+    main()

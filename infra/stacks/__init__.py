@@ -1,0 +1,1 @@
+"""One file a stack; `infra.app` puts them together."""

@@ -1,0 +1,50 @@
+"""The templates of both deployments, made once a process: every test of `infra` reads them."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Literal
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
+
+from infra.app import Platform
+from infra.settings import FOLDER, Deployment, read_deployment
+
+DeploymentName = Literal["dev", "prod"]
+
+
+@cache
+def platform_of(name: DeploymentName) -> Platform:
+    """The stacks of a deployment as it comes."""
+    return Platform(App(), read_deployment(FOLDER / f"{name}.toml"))
+
+
+@cache
+def template_of(stack: Stack) -> Template:
+    """A stack's template."""
+    return Template.from_stack(stack)
+
+
+@pytest.fixture(scope="session")
+def prod() -> Platform:
+    """The stacks of production."""
+    return platform_of("prod")
+
+
+@pytest.fixture(scope="session")
+def dev() -> Platform:
+    """The stacks of the small deployment."""
+    return platform_of("dev")
+
+
+@pytest.fixture(scope="session")
+def template() -> Callable[[Stack], Template]:
+    """`template(prod.data)`: a stack's template, made once."""
+    return template_of
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Deployment:
+    """What production is like."""
+    return read_deployment(FOLDER / "prod.toml")

@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+
+from infra.settings import FOLDER, read_deployment
+from llmplatform.errors import ConfigFault
+
+
+def changed(tmp_path: Path, name: str, old: str, new: str) -> Path:
+    text = (FOLDER / f"{name}.toml").read_text()
+    assert old in text
+    path = tmp_path / "changed.toml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_the_deployments_that_come_with_it_are_whole(name: str) -> None:
+    assert read_deployment(FOLDER / f"{name}.toml").name == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('account = "111111111111"', 'account = "1234"', "account"),
+        ('image_tag = "0.1.0"', 'image_tag = "latest"', "image_tag"),
+        ("deletable = false", "deletable = true", "deletable"),
+        (', "us-east-1c"]', "]", "availability_zones"),
+        ('"us-east-1c"]', '"us-west-2c"]', "availability_zones: us-west-2c"),
+        ("least = 3", "least = 2", "gateway.least"),
+        ("least = 3", "least = 30", "gateway: "),
+        ("monthly_usd = 18000", "monthly_usd = 0", "budget.monthly_usd"),
+        ("cpu = 2048", "cpus = 2048", "gateway.cpus"),
+        ('slack_channel_id = "C00000000"', "", "slack_channel_id"),
+    ],
+)
+def test_a_field_at_fault_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
+    with pytest.raises(ConfigFault, match=named):
+        read_deployment(changed(tmp_path, "prod", old, new))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match=r"none\.toml"):
+        read_deployment(tmp_path / "none.toml")
