@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from costagg.bedrock import token_lines
-from costagg.pipeline import PipelineQuantities, pipeline_lines
+from costagg.pipeline import pipeline_lines
 from costagg.sagemaker import instance_lines
 from costagg.usage import Endpoints, HourUsage
 from llmplatform.costs import CostLine
+from llmplatform.footprint import PipelineQuantities
 from llmplatform.prices import PriceTable
 
 

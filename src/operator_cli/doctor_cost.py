@@ -13,7 +13,6 @@ import aioboto3
 from costagg.bootstrap import cost_table
 from costagg.hours import HourRules, cost_age_s, hours_due
 from costagg.job import LOOKED_BACK
-from costagg.pipeline import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from costagg.settings import CostSettings, EnvironmentSettings, read_settings
 from costagg.totals import Totals
 from llmplatform.access import Access
@@ -25,6 +24,7 @@ from llmplatform.catalogue import Catalogue, ModelEntry
 from llmplatform.clock import SystemClock
 from llmplatform.costs import HourStatus
 from llmplatform.errors import ConfigFault
+from llmplatform.footprint import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from llmplatform.prices import PriceTable, TokenClass, load_prices
 from operator_cli.check import Check
 

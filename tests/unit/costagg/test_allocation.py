@@ -5,9 +5,9 @@ from fractions import Fraction
 
 from corpus.costs import BIG, REGION, SMALL, call, instances, prices, service_price, usage, use
 from costagg.allocation import AllocationRules, HourCost, allocate
-from costagg.pipeline import WRITES, PipelineQuantities
 from costagg.usage import CallKey, Calls, EndpointUse, InstanceMinutes
 from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, UNUSED
+from llmplatform.footprint import WRITES, PipelineQuantities
 
 RULES = AllocationRules(PipelineQuantities({WRITES: Fraction(4)}, {}, {}, {}))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from corpus.costs import HOUR, REGION
 from costagg.allocation import AllocationRules, HourCost, allocate
-from costagg.pipeline import METRIC_MONTHS, METRICS_READ, READS, WRITES, PipelineQuantities, metric_series
+from costagg.pipeline import metric_series
 from costagg.usage import MINUTES, CallKey, Calls, Endpoints, EndpointUse, HourUsage, InstanceMinutes, Sharer
 from llmplatform.costs import (
     INFERENCE_LAYER,
@@ -25,6 +25,7 @@ from llmplatform.costs import (
     decode_line,
     encode_line,
 )
+from llmplatform.footprint import METRIC_MONTHS, METRICS_READ, READS, WRITES, PipelineQuantities
 from llmplatform.prices import (
     InstancePriceRow,
     PriceRow,

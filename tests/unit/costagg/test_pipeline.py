@@ -4,16 +4,10 @@ from decimal import Decimal
 from fractions import Fraction
 
 from corpus.costs import REGION, call, prices, service_price, usage
-from costagg.pipeline import (
-    METRICS_READ,
-    STREAM_HOURS,
-    WRITES,
-    PipelineQuantities,
-    metric_series,
-    pipeline_lines,
-)
+from costagg.pipeline import metric_series, pipeline_lines
 from costagg.usage import Calls, HourUsage
 from llmplatform.costs import OBSERVABILITY_LAYER, PLATFORM, CostLine
+from llmplatform.footprint import METRICS_READ, STREAM_HOURS, WRITES, PipelineQuantities
 from llmplatform.metrics import METRICS
 from llmplatform.prices import load_prices
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from corpus.costs import BIG, GEO, prices
-from costagg.pipeline import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from llmplatform import apikeys
 from llmplatform.access import Access
 from llmplatform.catalogue import Catalogue, ModelEntry
 from llmplatform.costs import HourStatus
+from llmplatform.footprint import METRIC_MONTHS, METRICS_READ, PipelineQuantities
 from llmplatform.testing import make_model
 from operator_cli.doctor_cost import (
     LATE_AFTER,
