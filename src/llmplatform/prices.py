@@ -115,11 +115,13 @@ class ServicePriceRow(_Row):
     unit: str = Field(min_length=1)
     """What one is."""
     usd_per_unit: _PerUnit
+    above_units: int = Field(default=0, ge=0)
+    """So many units of an account's month are dearer: where volume has its price, a row for each step."""
 
     @property
     def subject(self) -> tuple[str, ...]:
-        """Service and name, as they are looked up."""
-        return (f"{self.service}/{self.name}",)
+        """Service and name, as they are looked up, and the step."""
+        return (f"{self.service}/{self.name}", str(self.above_units))
 
 
 class _PriceFile(_Data):
@@ -238,6 +240,9 @@ class PriceTable:
         self._tokens = _Dated(rows)
         self._instances = _Dated(instance_rows)
         self._services = _Dated(service_rows)
+        self._steps: dict[str, set[int]] = {}
+        for row in service_rows:
+            self._steps.setdefault(row.subject[0], set()).add(row.above_units)
 
     def knows(self, price_key: str) -> bool:
         """Whether tokens of a price key have a price at all: in some region, for some tier, on some day."""
@@ -285,9 +290,31 @@ class PriceTable:
         return None if row is None else InstancePrice(row.usd_per_hour, row)
 
     def service_price(self, name: str, *, at: date, region: str) -> ServicePrice | None:
-        """The price of `AmazonDynamoDB/WriteRequestUnits` and the like on a UTC day; None is unknown."""
-        row = self._services.closest((name,), at, region)
+        """The price of `AmazonDynamoDB/WriteRequestUnits` and the like on a UTC day; None is unknown.
+
+        Where volume has its price, the one that an account's month begins with.
+        """
+        row = self._services.closest((name, "0"), at, region)
         return None if row is None else ServicePrice(row.usd_per_unit, row.unit, row.service, row)
+
+    def month_usd(self, name: str, units: Decimal, *, at: date, region: str) -> Decimal | None:
+        """What so many units cost when they are all that an account uses in a month; None is unknown."""
+        steps = [
+            row
+            for above in sorted(self._steps.get(name, ()))
+            if (row := self._services.closest((name, str(above)), at, region)) is not None
+        ]
+        if not steps or steps[0].above_units:
+            return None
+        ends = [*(Decimal(row.above_units) for row in steps[1:]), units]
+        return sum(
+            (
+                (min(units, end) - row.above_units) * row.usd_per_unit
+                for row, end in zip(steps, ends, strict=True)
+                if units > row.above_units
+            ),
+            Decimal(0),
+        )
 
     def _row(self, price_key: str, at: date, region: str, service_tier: str | None) -> PriceRow | None:
         return self._tokens.closest((price_key, service_tier or DEFAULT_TIER), at, region)

@@ -33,6 +33,7 @@ cache_write = 1.375
 cache_write_1h = 2.20
 """
 FILE = 'version = "1"\n' + ROW
+METRICS = "AmazonCloudWatch/Metrics"
 
 counts = st.integers(0, 10**9)
 maybe = st.none() | counts
@@ -237,3 +238,44 @@ def test_the_laptops_models_are_priced_too() -> None:
     for model in load_catalogue(folder / "models.toml").models.values():
         if model.endpoint_type == "bedrock":
             assert prices.price_of(model.price_key, "input", at=DAY, region="us-east-1")
+
+
+STEPS = FILE + "".join(
+    f"""
+[[service_prices]]
+service = "AmazonCloudWatch"
+name = "Metrics"
+unit = "Metric-Months"
+regions = ["us-east-1"]
+effective_from = 2026-01-01
+source = "a test"
+retrieved_on = 2026-01-01
+usd_per_unit = {price}
+above_units = {above}
+"""
+    for price, above in (("0.05", 250), ("0.30", 0), ("0.10", 10))
+)
+
+
+@pytest.mark.parametrize(("units", "usd"), [(0, "0"), (4, "1.2"), (10, "3"), (11, "3.1"), (350, "32")])
+def test_a_month_is_priced_step_by_step(units: int, usd: str) -> None:
+    month = parse_prices(STEPS).month_usd(METRICS, Decimal(units), at=DAY, region="us-east-1")
+    assert month == Decimal(usd)
+
+
+def test_what_was_used_is_priced_at_the_first_step() -> None:
+    price = parse_prices(STEPS).service_price(METRICS, at=DAY, region="us-east-1")
+    assert price is not None
+    assert price.usd_per_unit == Decimal("0.30")
+
+
+def test_a_month_without_its_first_step_is_unknown() -> None:
+    prices = parse_prices(STEPS.replace("above_units = 0", "above_units = 5"))
+    assert prices.month_usd(METRICS, Decimal(4), at=DAY, region="us-east-1") is None
+    assert prices.month_usd(METRICS, Decimal(4), at=DAY, region="eu-west-1") is None
+    assert prices.month_usd("AmazonS3/Nothing", Decimal(4), at=DAY, region="us-east-1") is None
+
+
+def test_a_step_has_one_price() -> None:
+    with pytest.raises(ConfigFault, match="hold on the same day and region"):
+        parse_prices(STEPS.replace("above_units = 250", "above_units = 10"))
