@@ -76,12 +76,14 @@ class Emulator:
         *,
         port: int = 0,
         persist: bool = False,
+        account_id: str = ACCOUNT_ID,
         ready_within_s: float = READY_WITHIN_S,
     ) -> None:
         self.port = port
         self.log_file = state_dir / "emulator.log"
         self._state_dir = state_dir
         self._persist = persist
+        self._account_id = account_id
         self._ready_within_s = ready_within_s
         self._process: asyncio.subprocess.Process | None = None
 
@@ -201,7 +203,7 @@ class Emulator:
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "WARNING",
             "MINISTACK_REGION": REGION,
-            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_ACCOUNT_ID": self._account_id,
             "PERSIST_STATE": "1" if self._persist else "0",
             "S3_PERSIST": "1" if self._persist else "0",
             "STATE_DIR": str(self._state_dir / "emulator"),

@@ -16,13 +16,14 @@ from llmplatform.catalogue import load_catalogue
 from llmplatform.clock import SystemClock
 from sandbox.alarms.evaluator import serve_alarms
 from sandbox.emf_intake import serve_emf
-from sandbox.emulator import Emulator, sandbox_session
+from sandbox.emulator import sandbox_session
 from sandbox.engines.smollm_tokenizer import write_tokenizer
 from sandbox.hardware import Hardware
 from sandbox.leases import free_leases
 from sandbox.provision import provision
 from sandbox.runtime import serve_runtime
 from sandbox.seed import seed, seed_roles
+from sandbox.services import serve_services
 from sandbox.settings import SandboxSettings
 from sandbox.state import Sandbox, state_folder
 from sandbox.traces import serve_traces
@@ -60,10 +61,12 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
     async with contextlib.AsyncExitStack() as stack:
         data = asyncio.create_task(_data(state, tell))
         stack.callback(data.cancel)
-        emulator = Emulator(state, port=settings.aws_port, persist=True)
-        await _timed("AWS emulator", stack.enter_async_context(emulator), tell)
-        session, url = sandbox_session(), emulator.url
-        await _timed("tables, streams, log groups, buckets", provision(session, endpoint_url=url), tell)
+        session = sandbox_session()
+        serving = stack.enter_async_context(serve_services(settings, state, session))
+        services = await _timed("AWS emulator", serving, tell)
+        url, alarms_url = services.url, services.alarms_url
+        provisioning = provision(session, endpoint_url=url, sns_url=alarms_url)
+        await _timed("tables, streams, log groups, buckets", provisioning, tell)
         async with (
             session.client("ssm", endpoint_url=url) as ssm,
             session.client("kms", endpoint_url=url) as kms,
@@ -76,11 +79,11 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
         ):
             await free_leases(dynamodb, kinesis, stream=EVAL_STREAM.name)
         await stack.enter_async_context(
-            serve_alarms(session, endpoint_url=url, every_s=settings.alarms_every_s)
+            serve_alarms(session, endpoint_url=alarms_url, every_s=settings.alarms_every_s)
         )
         with _timing("intakes for metrics and traces", tell):
             emf = await stack.enter_async_context(
-                serve_emf(session, endpoint_url=url, port=settings.emf_port)
+                serve_emf(session, endpoint_url=url, cloudwatch_url=alarms_url, port=settings.emf_port)
             )
             traces = await stack.enter_async_context(serve_traces(port=settings.otlp_port))
         await data  # whoever waits for the runtimes' health, as a container does, may count on it
@@ -89,7 +92,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             stack.enter_async_context(
                 serve_runtime(
                     port=settings.runtime_port,
-                    cloudwatch_url=url,
+                    cloudwatch_url=alarms_url,
                     endpoints=_endpoints(),
                     intake=emf,
                 )
@@ -99,7 +102,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
         await _timed("the small model", runtime.registry.smollm.load(), tell)
         yield Sandbox(
             environment={
-                **emulator.environment(),
+                **services.environment,
                 "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": runtime.url,
                 "AWS_ENDPOINT_URL_SAGEMAKER": runtime.url,
                 "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime.url,

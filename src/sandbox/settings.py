@@ -13,7 +13,10 @@ class SandboxSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
 
+    emulator_url: str | None = Field(default=None, pattern=r"^https?://[^/]+$")
+    """Of an AWS emulator that runs already, and serves all but what docs/substrates.md lists."""
     aws_port: int = Field(default=0, ge=0, le=65_535)
+    """Of the sandbox's own emulator."""
     runtime_port: int = Field(default=0, ge=0, le=65_535)
     emf_port: int = Field(default=0, ge=0, le=65_535)
     otlp_port: int = Field(default=0, ge=0, le=65_535)

@@ -80,7 +80,8 @@ class Running(BaseModel):
             "GATEWAY_PORT": self.gateway_url,
             "COST_API_PORT": self.billing_url,
             "WATCH_PORT": self.console_url,
-            "SANDBOX_AWS_PORT": environment["AWS_ENDPOINT_URL"],
+            "SANDBOX_AWS_PORT": environment.get("AWS_ENDPOINT_URL_CLOUDWATCH")
+            or environment["AWS_ENDPOINT_URL"],
             "SANDBOX_RUNTIME_PORT": environment["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"],
             "SANDBOX_EMF_PORT": self.sandbox.emf_address,
             "SANDBOX_OTLP_PORT": self.sandbox.otlp_url,
