@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from llmplatform.footprint import COMPOSITE_ALARM, HIGH_RESOLUTION_ALARM, METRIC_MONTHS, STANDARD_ALARM
 from llmplatform.prices import PriceTable
 from watch.alarming.alarm_limits import MAX_ANOMALY_DETECTORS, MINUTE_S
 from watch.alarming.alarm_wire import fields_of, kind_of
@@ -20,11 +21,6 @@ from watch.alarming.definitions import PREFIX, AlarmDefinition
 from watch.alarming.planning import Plan, PresentAlarm
 
 METRICS_OF_A_BAND: Final = 3
-_SERVICE: Final = "AmazonCloudWatch"
-STANDARD_ALARM: Final = f"{_SERVICE}/CW:AlarmMonitorUsage"
-HIGH_RESOLUTION_ALARM: Final = f"{_SERVICE}/CW:HighResAlarmMonitorUsage"
-COMPOSITE_ALARM: Final = f"{_SERVICE}/CW:CompositeAlarmMonitorUsage"
-SERIES: Final = f"{_SERVICE}/CW:MetricMonitorUsage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +97,11 @@ def standing(
     return Standing(alarms, dict(series), tuple(_bill(alarms, series, prices, at=at, region=region)))
 
 
+def alarms_in(definitions: Iterable[AlarmDefinition]) -> AlarmCounts:
+    """How many alarms these are."""
+    return _counted(_member(definition) for definition in definitions)
+
+
 def over_budget(standing_: Standing, budgets: Budgets) -> tuple[str, ...]:
     """For each budget that is not kept, what takes how many and what to do; empty when all are."""
     problems = []
@@ -143,8 +144,11 @@ def _members_after(
         if alarm.name not in removed and alarm.name not in put:
             scope = known.get(alarm.name) or alarm.name.removeprefix(PREFIX).partition("/")[0]
             yield _Members(alarm.kind, scope, alarm.fields)
-    for definition in put.values():
-        yield _Members(kind_of(definition), definition.told.target.scope, fields_of(definition))
+    yield from map(_member, put.values())
+
+
+def _member(definition: AlarmDefinition) -> _Members:
+    return _Members(kind_of(definition), definition.told.target.scope, fields_of(definition))
 
 
 def _counted(alarms: Iterable[_Members]) -> AlarmCounts:
@@ -174,7 +178,7 @@ def _bill(
         ("high-resolution alarms", alarms.high_resolution, 1, HIGH_RESOLUTION_ALARM),
         ("alarms on an anomaly band", alarms.bands, METRICS_OF_A_BAND, STANDARD_ALARM),
         ("composite alarms", alarms.composite, 1, COMPOSITE_ALARM),
-        *((f"series of {name}", number, 1, SERIES) for name, number in sorted(series.items())),
+        *((f"series of {name}", number, 1, METRIC_MONTHS) for name, number in sorted(series.items())),
     )
     for what, quantity, metrics, name in rows:
         price = prices.service_price(name, at=at, region=region)

@@ -8,7 +8,7 @@ from harness.alarm_world import WORLD, alarms, present
 from llmplatform.evaluations import DIMENSIONS
 from llmplatform.prices import load_prices
 from watch.alarming.alarm_limits import MAX_ANOMALY_DETECTORS
-from watch.alarming.counting import AlarmCounts, Budgets, Standing, over_budget, standing
+from watch.alarming.counting import AlarmCounts, Budgets, Standing, alarms_in, over_budget, standing
 from watch.alarming.definitions import MetricAlarm
 from watch.alarming.planning import Selection, plan
 from watch.settings import WatchSettings
@@ -33,6 +33,10 @@ def test_alarms_are_counted_by_kind_and_scope() -> None:
     assert counts.high_resolution == 0
     assert counts.composite == len([one for one in wanted.values() if not isinstance(one, MetricAlarm)])
     assert sum((counts.by_scope or {}).values()) == counts.total
+
+
+def test_definitions_are_counted_as_they_will_be_once_they_are_put() -> None:
+    assert alarms_in(alarms().values()) == stands().alarms
 
 
 def test_a_band_costs_three_and_a_composite_five_times_a_plain_alarm() -> None:
