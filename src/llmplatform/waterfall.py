@@ -3,12 +3,15 @@
 How a bar is drawn is for who draws it. Pure.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from llmplatform.invocation import Outcome
 from llmplatform.ledger import LedgerRow
+
+_TENANT: Final = ("tenant_id", "tenant.id")
+"""How a document says whose it is: the daemon's, and OpenTelemetry's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,17 @@ def bars_of_segments(documents: Iterable[dict[str, Any]]) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
+def segments_of_tenant(documents: Iterable[dict[str, Any]], tenant_id: str) -> list[dict[str, Any]]:
+    """Those of X-Ray's segment documents that are a tenant's: that say so, or stand under one that does.
+
+    A client chooses its trace id and its parent, so several tenants may have spans under one trace, and one
+    tenant's under another's.
+    """
+    found = list(documents)
+    holders = {id_: document for document in found for id_ in _ids(document)}
+    return [document for document in found if _owner(document, holders) == tenant_id]
+
+
 def bars_of_row(row: LedgerRow) -> tuple[Bar, ...]:
     """The waterfall that the ledger alone can tell: the request and its attempts."""
     zero = row.received_at.timestamp()
@@ -64,6 +78,21 @@ def bars_of_row(row: LedgerRow) -> tuple[Bar, ...]:
         for attempt in row.attempts
     )
     return (whole, *attempts)
+
+
+def _owner(document: dict[str, Any], holders: Mapping[str, dict[str, Any]]) -> str | None:
+    """The tenant that a document, or the nearest above it, names."""
+    passed: set[str] = set()
+    while True:
+        annotations = document.get("annotations", {})
+        for name in _TENANT:
+            if name in annotations:
+                return str(annotations[name])
+        passed.add(str(document.get("id")))
+        above = holders.get(str(document.get("parent_id")))
+        if above is None or str(above.get("id")) in passed:
+            return None
+        document = above
 
 
 def _ids(document: dict[str, Any]) -> Iterator[str]:

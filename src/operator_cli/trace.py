@@ -71,7 +71,7 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
             if not rows and ids.arrival_of(any_id) is not None:
                 rows = await ledger.of_request(any_id, await _tenants(ssm))
                 trace_id = rows[0].trace_id if rows else trace_id
-            bars = (await spans.spans(trace_id)).bars
+            bars = await spans.spans(trace_id)
             late = asyncio.get_running_loop().time() > deadline
             # Spans without a row: the row is on its way. A kept trace without spans: they are.
             whole = rows and (bars or not any(row.trace_kept for row in rows))

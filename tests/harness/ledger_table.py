@@ -129,6 +129,8 @@ class Tables:
             found = [item for item in found if values[":start"] <= item[sort]["S"] <= values[":end"]]
         if not request.get("ScanIndexForward", True):
             found.reverse()
+        if ":tenant" in values and ":trace" in values:
+            found = [item for item in found if item["tenant_id"]["S"] == values[":tenant"]]
         limit = request.get("Limit")
         if limit is None or len(found) <= limit:
             return {"Items": found}

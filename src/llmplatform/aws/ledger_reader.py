@@ -29,17 +29,23 @@ class LedgerReader:
     def __init__(self, dynamodb: "DynamoDBClient") -> None:
         self._dynamodb = dynamodb
 
-    async def of_trace(self, trace_id: str) -> tuple[LedgerRow, ...]:
-        """Rows of the requests under a trace (32 hex digits) by arrival, whichever tenant's they are."""
+    async def of_trace(self, trace_id: str, tenant_id: str | None = None) -> tuple[LedgerRow, ...]:
+        """Rows of the requests under a trace (32 hex digits) by arrival, of one tenant or of whichever."""
         index = REQUEST_LEDGER.indexes[0]
         rows: list[LedgerRow] = []
+        names, values = {"#trace": index.partition_key.name}, {":trace": {"S": trace_key(trace_id)}}
+        only: dict[str, Any] = {}
+        if tenant_id is not None:  # there may be more of others' than are read
+            only = {"FilterExpression": "#tenant = :tenant"}
+            names["#tenant"], values[":tenant"] = "tenant_id", {"S": tenant_id}
         async for page in self._dynamodb.get_paginator("query").paginate(
             TableName=REQUEST_LEDGER.name,
             IndexName=index.name,
             KeyConditionExpression="#trace = :trace",
-            ExpressionAttributeNames={"#trace": index.partition_key.name},
-            ExpressionAttributeValues={":trace": {"S": trace_key(trace_id)}},
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=values,
             PaginationConfig={"MaxItems": MAX_ROWS},
+            **only,
         ):
             rows += [decode_item(item) for item in page["Items"]]
         return tuple(sorted(rows, key=lambda row: row.received_at))

@@ -36,10 +36,14 @@ class LogLine:
     message: str
 
 
-def query_of(trace_id: str) -> str:
-    """The query that finds a trace (32 hex digits) in the gateway's lines, for us and for a person."""
+def query_of(trace_id: str, tenant_id: str | None = None) -> str:
+    """The query that finds a trace (32 hex digits) in the gateway's lines, for us and for a person.
+
+    Of one tenant alone where `tenant_id` is given.
+    """
+    only = "" if tenant_id is None else f'| filter @message like /"tenant_id": ?"{tenant_id}"/ '
     return (
-        f"fields @timestamp, @message | filter @message like /{ids.as_uuid(trace_id)}/ "
+        f"fields @timestamp, @message | filter @message like /{ids.as_uuid(trace_id)}/ {only}"
         f"| sort @timestamp asc | limit {MOST_LINES}"
     )
 
@@ -51,13 +55,18 @@ class LogLineReader:
         self._logs = logs
         self._within_s = within_s
 
-    async def of_trace(self, trace_id: str, start: datetime, end: datetime) -> tuple[LogLine, ...]:
-        """The lines of a trace (32 hex digits) around a time. Raises LogQueryFailed when it takes long."""
+    async def of_trace(
+        self, trace_id: str, start: datetime, end: datetime, tenant_id: str | None = None
+    ) -> tuple[LogLine, ...]:
+        """The lines of a trace (32 hex digits) around a time, of one tenant or of whichever.
+
+        Raises LogQueryFailed when it takes long.
+        """
         started = await self._logs.start_query(
             logGroupName=GATEWAY_LOGS.name,
             startTime=int((start - AROUND).timestamp()),
             endTime=int((end + AROUND).timestamp()),
-            queryString=query_of(trace_id),
+            queryString=query_of(trace_id, tenant_id),
             limit=MOST_LINES,
         )
         query_id = started["queryId"]

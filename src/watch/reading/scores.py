@@ -36,11 +36,15 @@ class ScoreReader:
     def __init__(self, results: EvalReader) -> None:
         self._results = results
 
-    async def of_trace(self, trace_id: str) -> tuple[EvalResult, ...]:
-        """Results of the requests under a trace (32 hex digits), whichever tenant's, by request and judge."""
+    async def of_trace(self, trace_id: str, tenant_id: str | None = None) -> tuple[EvalResult, ...]:
+        """Results of the requests under a trace (32 hex digits), of one tenant or of whichever.
+
+        In order of requests and of judges.
+        """
         found: list[EvalResult] = []
         async for result in self._results.of_trace(ids.as_uuid(trace_id)):
-            found.append(result)
+            if tenant_id in {None, result.tenant_id}:
+                found.append(result)
             if len(found) == MOST_OF_TRACE:
                 break
         return tuple(sorted(found, key=lambda one: (one.event_at, one.request_id, one.judged_at)))

@@ -208,6 +208,8 @@ async def test_a_trace_and_a_request_are_found_by_their_ids(dynamodb: Any) -> No
     (by_request,) = await ledger.of_request(late.request_id, TENANTS)
     assert by_trace == by_request
     assert by_trace.request_id == late.request_id
+    assert await ledger.of_trace(late.trace.trace_id, late.tenant_id) == (by_trace,)
+    assert await ledger.of_trace(late.trace.trace_id, "nobody") == ()
     assert await ledger.of_request(late.request_id, [t for t in TENANTS if t != late.tenant_id]) == ()
 
 
@@ -224,8 +226,11 @@ async def test_low_scores_lead_to_their_rows(search: RequestSearch, dynamodb: An
     assert rows.keys() == wanted
     of_page = await scores.of_rows(rows.values())
     assert of_page.keys() == wanted
-    (one,) = await scores.of_trace(next(iter(rows.values())).trace_id)
+    row = next(iter(rows.values()))
+    (one,) = await scores.of_trace(row.trace_id)
     assert one.request_id in wanted
+    assert await scores.of_trace(row.trace_id, row.tenant_id) == (one,)
+    assert await scores.of_trace(row.trace_id, "nobody") == ()
 
 
 async def test_the_tail_reads_what_has_just_ended(search: RequestSearch, dynamodb: Any) -> None:
@@ -252,13 +257,16 @@ async def test_the_log_is_asked_for_a_traces_lines(aws: Emulator) -> None:
             logEvents=[
                 {
                     "timestamp": int(now.timestamp() * 1_000),
-                    "message": json.dumps({"trace_id": ids.as_uuid(one)}),
+                    "message": json.dumps({"trace_id": ids.as_uuid(one), "tenant_id": tenant}),
                 }
-                for one in (trace_id, other)
+                for one, tenant in ((trace_id, "acme"), (trace_id, "globex"), (other, "acme"))
             ],
         )
         lines = await LogLineReader(logs).of_trace(trace_id, now, now)
-    assert [json.loads(line.message) for line in lines] == [{"trace_id": ids.as_uuid(trace_id)}]
+        own = await LogLineReader(logs).of_trace(trace_id, now, now, "acme")
+    assert {json.loads(line.message)["trace_id"] for line in lines} == {ids.as_uuid(trace_id)}
+    assert [json.loads(line.message)["tenant_id"] for line in lines] == ["acme", "globex"]
+    assert [json.loads(line.message)["tenant_id"] for line in own] == ["acme"]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -279,7 +287,7 @@ async def test_xray_tells_spans_and_whose_they_are(traces: Traces) -> None:
     }
     async with sandbox_session().client("xray", endpoint_url=traces.url) as xray:
         await xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])
-        spans = await TraceReader(xray).spans(trace_id)
-        assert [bar.name for bar in spans.bars] == ["gateway"]
-        assert spans.tenants == {"acme"}
-        assert (await TraceReader(xray).spans(uuid4().hex)).bars == ()
+        for tenant in (None, "acme"):
+            assert [bar.name for bar in await TraceReader(xray).spans(trace_id, tenant)] == ["gateway"]
+        assert await TraceReader(xray).spans(trace_id, "globex") == ()
+        assert await TraceReader(xray).spans(uuid4().hex) == ()

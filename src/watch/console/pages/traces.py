@@ -53,9 +53,7 @@ class _Trace:
     bars: tuple[Bar, ...] | None
     results: tuple[EvalResult, ...] | None
     scores_cut: bool = False
-    """Whether there may be more results, whosever, than were read."""
-    shared: bool = False
-    """Whether others' requests are under it too, which a tenant is not shown."""
+    """Whether there may be more results than were read."""
 
 
 def routes(parts: ConsoleParts) -> APIRouter:
@@ -99,26 +97,23 @@ def routes(parts: ConsoleParts) -> APIRouter:
 
 
 async def _read(parts: ConsoleParts, viewer: Viewer, trace_id: str) -> _Trace:
-    """All of it at once: only without the ledger is there no page."""
-    lives = parts.lives
-    rows, spans, results = await asyncio.gather(
-        partly("ledger", lives.ledger.of_trace(trace_id), within_s=_LEDGER_WITHIN_S),
-        partly("spans", lives.traces.spans(trace_id)),
-        partly("scores", lives.scores.of_trace(trace_id)),
+    """All of it at once: only without the ledger is there no page.
+
+    Others' requests may be under it too. A tenant's are asked for alone, so that not even their number tells
+    of them, and what comes is held to the viewer once more.
+    """
+    lives, only = parts.lives, viewer.tenant_id
+    rows, bars, results = await asyncio.gather(
+        partly("ledger", lives.ledger.of_trace(trace_id, only), within_s=_LEDGER_WITHIN_S),
+        partly("spans", lives.traces.spans(trace_id, only)),
+        partly("scores", lives.scores.of_trace(trace_id, only)),
     )
     if rows is None:
         raise CannotBeRead("the ledger")
     seen = tuple(row for row in rows if viewer.may_see(row.tenant_id))
-    shared = not viewer.sees_all and (
-        len(seen) < len(rows)
-        or len(rows) == MAX_ROWS
-        or (spans is not None and not all(viewer.may_see(tenant) for tenant in spans.tenants))
-    )
-    bars = None if spans is None else spans.bars
     ours = None if results is None else tuple(one for one in results if viewer.may_see(one.tenant_id))
-    # Not every span says whose it is, so where some are others', none is shown.
     cut = results is not None and len(results) == MOST_OF_TRACE
-    return _Trace(trace_id, seen, () if shared else bars, ours, cut, shared)
+    return _Trace(trace_id, seen, bars, ours, cut)
 
 
 async def _of_request(parts: ConsoleParts, viewer: Viewer, any_id: str) -> LedgerRow | None:
@@ -165,7 +160,7 @@ async def _said(
 async def _log(parts: ConsoleParts, viewer: Viewer, found: _Trace) -> Sequence[LogLine] | str:
     """The log's lines of the trace, or why there are none to show."""
     start, end = _span(found.rows)
-    reading = parts.lives.log_lines.of_trace(found.trace_id, start, end)
+    reading = parts.lives.log_lines.of_trace(found.trace_id, start, end, viewer.tenant_id)
     lines = await partly("log lines", reading, within_s=_OF_LOG_WITHIN_S)
     if lines is None:
         return "Logs Insights did not answer"
@@ -192,6 +187,7 @@ async def _page(
     log: Sequence[LogLine] | str | None = None,
 ) -> Response:
     start, end = _span(found.rows)
+    log_query = query_of(found.trace_id, viewer.tenant_id)
     results = found.results or ()
     around = Around(
         prices=parts.prices,
@@ -231,14 +227,13 @@ async def _page(
         all_of_them=len(found.rows),
         spans=None if found.bars is None else drawn_bars(found.bars),
         kept=any(row.trace_kept for row in found.rows),
-        shared=found.shared,
         head_rate=DEFAULT_HEAD_RATE,
         scores_failed=found.results is None,
         may_show=said is None and any(view.content is None for view in views),
         said=said is not None,
         log=log,
-        log_query=query_of(found.trace_id),
-        links=parts.links.of_trace(found.trace_id, start, end, query_of(found.trace_id)),
+        log_query=log_query,
+        links=parts.links.of_trace(found.trace_id, start, end, log_query),
     )
 
 
