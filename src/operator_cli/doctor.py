@@ -25,6 +25,7 @@ from llmplatform.tenants import StoredTenant, Tenants
 from operator_cli.check import LIFECYCLE_WARNING_DAYS, Check
 from operator_cli.connection import catalogue_in_force, connect_gateway
 from operator_cli.console import OUT, STALE, CommandFailed
+from operator_cli.doctor_aws.account import account_checks
 from operator_cli.doctor_cost import Cost
 from operator_cli.doctor_evals import Evaluation
 from operator_cli.doctor_watch import Alarms
@@ -39,9 +40,11 @@ _MARKS: Final = {
 }
 
 
-def run_doctor(region: str, environ: Mapping[str, str]) -> bool:
-    """Print every check; False when one of them failed."""
-    return asyncio.run(_print(_checks(region, environ)))
+def run_doctor(
+    region: str, environ: Mapping[str, str], *, account: bool = False, tokens_per_minute: int | None = None
+) -> bool:
+    """Print every check, with `account` those that only an account can show; False when one failed."""
+    return asyncio.run(_print(_checks(region, environ, account=account, tokens_per_minute=tokens_per_minute)))
 
 
 async def _print(checks: AsyncIterator[Check]) -> bool:
@@ -53,7 +56,9 @@ async def _print(checks: AsyncIterator[Check]) -> bool:
     return healthy
 
 
-async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Check]:
+async def _checks(
+    region: str, environ: Mapping[str, str], *, account: bool, tokens_per_minute: int | None
+) -> AsyncIterator[Check]:
     yield settings_check()
     path = catalogue_in_force(environ)
     catalogue: Catalogue | None = None
@@ -94,6 +99,9 @@ async def _checks(region: str, environ: Mapping[str, str]) -> AsyncIterator[Chec
             yield Check(name, "failed", str(error), fix)
         except (BotoCoreError, ClientError) as error:
             yield Check(name, "failed", str(error), "check AWS_ENDPOINT_URL, AWS_REGION and the credentials")
+    if account:
+        async for check in account_checks(session, catalogue, environ, tokens_per_minute=tokens_per_minute):
+            yield check
     yield await _gateway()
 
 
