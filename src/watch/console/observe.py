@@ -47,6 +47,11 @@ class Observed:
     aws_calls: AwsCalls = field(default_factory=AwsCalls)
     """Calls of AWS so far; what others had asked for just before is no call."""
 
+    @property
+    def tells_aws_calls(self) -> bool:
+        """Whether they are told: a tenant would learn what others asked for, and how much there is of it."""
+        return self.viewer is not None and self.viewer.sees_all
+
 
 def observing(app: ASGIApp, clock: Clock, *, secure: bool) -> ASGIApp:
     """The application that the server runs; what `app` has to say is `observed_of(request)`."""
@@ -64,9 +69,9 @@ def observing(app: ASGIApp, clock: Clock, *, secure: bool) -> ASGIApp:
         async def guarded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 observed.status = message["status"]
-                calls = str(observed.aws_calls.count).encode()
-                told = ((b"x-request-id", request_id.encode()), (b"x-aws-calls", calls))
-                headers = [*message.get("headers", ()), *guards, *told]
+                headers = [*message.get("headers", ()), *guards, (b"x-request-id", request_id.encode())]
+                if observed.tells_aws_calls:
+                    headers.append((b"x-aws-calls", str(observed.aws_calls.count).encode()))
                 if not any(name == b"cache-control" for name, _ in headers):
                     headers.append(_NOT_STORED)
                 message["headers"] = headers

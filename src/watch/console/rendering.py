@@ -48,7 +48,7 @@ def page(
                 **context,
                 "request": request,
                 "request_id": observed.request_id,
-                "aws_calls": observed.aws_calls.count,
+                "aws_calls": observed.aws_calls.count if observed.tells_aws_calls else None,
                 "viewer": viewer,
                 "title": title,
                 "places": [(place, is_at(place, request.url.path)) for place in places],

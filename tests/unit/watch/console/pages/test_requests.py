@@ -225,12 +225,12 @@ async def test_of_a_shared_trace_a_tenant_sees_its_part_as_if_it_were_all() -> N
             assert other.request_id not in page
             assert "zeta" not in page
             assert "called by acme" in page
-            assert page.count("tenant_id&#34;") == 1
+            assert page.count("{&#34;tenant_id&#34;") == 1
         async with made.browser(key=OPERATOR_KEY) as browser:
             page = (await browser.get(f"{path_of(mine)}?log=1")).text
             assert other.request_id in page
             assert "called by zeta" in page
-            assert page.count("tenant_id&#34;") == 2
+            assert page.count("{&#34;tenant_id&#34;") == 2
 
 
 async def test_a_trace_tells_its_calls_its_time_and_its_tokens() -> None:

@@ -35,10 +35,21 @@ class Scores:
 
 
 async def test_it_is_a_bounded_number_of_calls() -> None:
-    async with console(cloudwatch=ScriptedCloudWatch(figures)) as made, made.browser(key=ACME_KEY) as browser:
+    async with (
+        console(cloudwatch=ScriptedCloudWatch(figures)) as made,
+        made.browser(key=OPERATOR_KEY) as browser,
+    ):
         answer = await browser.get("/tenants/acme?compare=week&last=24h")
         assert answer.status_code == 200
         assert 0 < int(answer.headers["x-aws-calls"]) <= MOST_CALLS
+
+
+async def test_a_tenant_is_not_told_how_much_was_asked_of_aws() -> None:
+    async with console(cloudwatch=ScriptedCloudWatch(figures)) as made, made.browser(key=ACME_KEY) as browser:
+        answer = await browser.get("/tenants/acme")
+        assert answer.status_code == 200
+        assert "x-aws-calls" not in answer.headers
+        assert "AWS call" not in answer.text
 
 
 async def test_a_tenant_asks_for_its_own_series_alone() -> None:
