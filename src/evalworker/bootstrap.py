@@ -119,7 +119,9 @@ async def assembled(
         session = aws_session(region)
         credentials = await stack.enter_async_context(await CredentialSource.of(session))
         policies = await stack.enter_async_context(
-            ParameterPolicySource(lambda: session.client("ssm"), clock, refresh_s=settings.policy_refresh_s)
+            ParameterPolicySource(
+                lambda: session.client("ssm"), clock, refresh_s=settings.policy_refresh_s, keys=False
+            )
         )
         bedrock = await stack.enter_async_context(
             SignedHttp(

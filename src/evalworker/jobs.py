@@ -36,7 +36,7 @@ async def watch_drift(
     settings = DriftSettings()
     async with (
         session.client("dynamodb") as dynamodb,
-        ParameterPolicySource(lambda: session.client("ssm"), clock) as policies,
+        ParameterPolicySource(lambda: session.client("ssm"), clock, keys=False) as policies,
     ):
         await lines.start()
         store = DriftStore(dynamodb, EvalReader(dynamodb, clock))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from llmplatform import apikeys, ids
 from llmplatform.apikeys import KeyRecord
 from llmplatform.aws.parameters import API_KEYS, EVAL_SAMPLE_RATE, POLICY, PREFIX, parse_tenant
+from llmplatform.aws.tables import ACCESS_KEY
 from llmplatform.clock import Clock
 from llmplatform.errors import ConfigFault
 from llmplatform.ids import TenantId
@@ -20,7 +21,6 @@ from llmplatform.policy import TenantPolicy
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_ssm import SSMClient
-    from types_aiobotocore_ssm.literals import ParameterTypeType
 
 
 _NAMES_PER_DELETE: Final = 10  # the most that DeleteParameters takes
@@ -79,7 +79,7 @@ class Tenants:
             for parameter in page["Parameters"]:
                 owner, _, name = parameter["Name"].removeprefix(f"{self._prefix}/").partition("/")
                 tenant = ids.tenant_id(owner)
-                if tenant is not None and (keys or name != API_KEYS):
+                if tenant is not None and (keys or parameter["Type"] != "SecureString"):
                     found.setdefault(tenant, {})[name] = parameter["Value"]
         return tuple(_stored(tenant, found[tenant]) for tenant in sorted(found))
 
@@ -150,20 +150,17 @@ class Tenants:
     async def _put_keys(
         self, tenant: TenantId, records: tuple[KeyRecord, ...], *, overwrite: bool = True
     ) -> None:
-        document = apikeys.render_key_records(records)
-        await self._put(tenant, API_KEYS, document, kind="SecureString", overwrite=overwrite)
-
-    async def _put(
-        self,
-        tenant: TenantId,
-        name: str,
-        value: str,
-        *,
-        kind: "ParameterTypeType" = "String",
-        overwrite: bool = True,
-    ) -> None:
         await self._ssm.put_parameter(
-            Name=f"{self._prefix}/{tenant}/{name}", Value=value, Type=kind, Overwrite=overwrite
+            Name=f"{self._prefix}/{tenant}/{API_KEYS}",
+            Value=apikeys.render_key_records(records),
+            Type="SecureString",
+            KeyId=ACCESS_KEY.alias,  # AWS's own key for parameters may be used by everybody in the account
+            Overwrite=overwrite,
+        )
+
+    async def _put(self, tenant: TenantId, name: str, value: str) -> None:
+        await self._ssm.put_parameter(
+            Name=f"{self._prefix}/{tenant}/{name}", Value=value, Type="String", Overwrite=True
         )
 
 

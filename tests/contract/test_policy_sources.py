@@ -21,6 +21,7 @@ from llmplatform.aws.parameters import (
     ParameterPolicySource,
     PolicySource,
 )
+from llmplatform.aws.tables import ACCESS_KEY
 from llmplatform.errors import GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.policy import ContentMode, TenantPolicy
@@ -91,6 +92,14 @@ def client_of(url: str) -> Any:
     session = aioboto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
     config = AioConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
     return session.client("ssm", endpoint_url=url, config=config)
+
+
+@asynccontextmanager
+async def recording(client: Any, asked: list[Any]) -> AsyncIterator[Any]:
+    """A client that keeps what it is asked with."""
+    async with client as ssm:
+        ssm.meta.events.register("before-parameter-build", lambda params, **_: asked.append(params))
+        yield ssm
 
 
 @asynccontextmanager
@@ -204,6 +213,36 @@ async def test_keys_are_stored_encrypted_and_hashed(stored: StoreWorld) -> None:
     answer = await stored.ssm.get_parameter(Name=f"{stored.prefix}/acme/api_keys", WithDecryption=True)
     assert answer["Parameter"]["Type"] == "SecureString"
     assert minted not in answer["Parameter"]["Value"]
+
+
+async def test_keys_are_stored_under_the_key_of_access(stored: StoreWorld) -> None:
+    """AWS's own key for parameters would let every role of the account decrypt them."""
+    tenants = Tenants(stored.ssm, stored.clock, prefix=stored.prefix)
+    await tenants.create(TenantPolicy(tenant_id=ACME))
+    await tenants.add_key(ACME)
+    described = await stored.ssm.describe_parameters(
+        ParameterFilters=[{"Key": "Name", "Values": [f"{stored.prefix}/acme/api_keys"]}]
+    )
+    assert [one["KeyId"] for one in described["Parameters"]] == [ACCESS_KEY.alias]
+
+
+async def test_who_may_not_decrypt_knows_every_tenant_and_no_key(stored: StoreWorld, aws: Emulator) -> None:
+    minted = await Tenants(stored.ssm, stored.clock, prefix=stored.prefix).create(
+        TenantPolicy(tenant_id=ACME)
+    )
+    await stored.put(f"{GLOBEX}/policy", "{}")
+    await stored.put(f"{GLOBEX}/api_keys", "not what keys look like", "SecureString")
+    asked: list[Any] = []
+
+    def client() -> Any:
+        return recording(client_of(aws.url), asked)
+
+    async with ParameterPolicySource(client, stored.clock, prefix=stored.prefix, keys=False) as source:
+        assert {policy.tenant_id for policy in source.policies()} == {ACME, GLOBEX}
+        assert source.broken == {}
+        assert source.resolve(minted) is None
+        assert await source.resolve_unknown(minted) is None
+    assert [one["WithDecryption"] for one in asked] == [False]
 
 
 async def test_a_key_that_is_newer_than_the_copy_is_found(stored: StoreWorld) -> None:

@@ -25,6 +25,7 @@ from llmplatform.aws.parameters import (
     READ_WITHIN_S,
     REFRESH_S,
 )
+from llmplatform.aws.tables import ACCESS_KEY
 from llmplatform.clock import Clock
 from llmplatform.errors import ConfigFault, GatewayOverloaded
 from llmplatform.process.refreshing import end, kept_fresh
@@ -188,7 +189,11 @@ class AccessStore:
 
     async def _put(self, access: Access) -> None:
         await self._ssm.put_parameter(
-            Name=_name(self._prefix), Value=render_access(access), Type="SecureString", Overwrite=True
+            Name=_name(self._prefix),
+            Value=render_access(access),
+            Type="SecureString",
+            KeyId=ACCESS_KEY.alias,
+            Overwrite=True,
         )
 
 

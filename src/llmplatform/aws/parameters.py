@@ -1,9 +1,11 @@
 """Tenant policies, API keys and the sampling brake, as a process reads them from Parameter Store.
 
-`/llm-platform/{tenant_id}/` holds `policy`, `eval_sample_rate` and, as SecureString, `api_keys`;
-`/llm-platform/_platform/sampling_factor/{reason}` holds the brake. The request path asks memory only: a copy
-of all of it is read at the start and again within a minute, whole or not at all. Who writes these
-parameters is in `llmplatform.tenants`.
+`/llm-platform/{tenant_id}/` holds `policy`, `eval_sample_rate` and, as SecureString under the key of the
+class "access", `api_keys`; `/llm-platform/_platform/sampling_factor/{reason}` holds the brake. The request
+path asks memory only: a copy of all of it is read at the start and again within a minute, whole or not at
+all. Who may read a path may read all that is below it (Systems Manager user guide, "How Parameter Store
+authorizes parameter retrieval"): what keeps API keys from a process is that it may not decrypt. Who writes
+these parameters is in `llmplatform.tenants`.
 """
 
 import asyncio
@@ -187,7 +189,8 @@ class ReadCounts:
 class ParameterPolicySource:
     """Tenants from Parameter Store: `async with ParameterPolicySource(lambda: session.client("ssm"), clock)`.
 
-    Entering reads once and does not fail if that fails: `age_s` stays None and the reading goes on.
+    Entering reads once and does not fail if that fails: `age_s` stays None and the reading goes on. Without
+    `keys` nothing is decrypted, and no API key opens anything: for who works for tenants and serves none.
     """
 
     def __init__(
@@ -197,11 +200,13 @@ class ParameterPolicySource:
         *,
         refresh_s: float = REFRESH_S,
         prefix: str = PREFIX,
+        keys: bool = True,
     ) -> None:
         self._open_client = open_client
         self._clock = clock
         self._refresh_s = refresh_s
         self._prefix = prefix.rstrip("/")
+        self._keys = keys
         self._copy = _Copy()
         self._loaded_ns: int | None = None
         self._exit = contextlib.AsyncExitStack()
@@ -244,7 +249,7 @@ class ParameterPolicySource:
     async def resolve_unknown(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource: reads that one tenant, once for all who wait for it."""
         tenant = apikeys.tenant_of(api_key)
-        if tenant is None:
+        if tenant is None or not self._keys:
             return None
         read = self._reads.get(tenant) or self._begin_read(tenant)
         if read is not None:
@@ -297,10 +302,14 @@ class ParameterPolicySource:
         paginator = self._client().get_paginator("get_parameters_by_path")
         parameters = {}
         async for page in paginator.paginate(
-            Path=self._prefix, Recursive=True, WithDecryption=True, PaginationConfig={"PageSize": _PAGE}
+            Path=self._prefix,
+            Recursive=True,
+            WithDecryption=self._keys,
+            PaginationConfig={"PageSize": _PAGE},
         ):
             for parameter in page["Parameters"]:
-                parameters[parameter["Name"].removeprefix(f"{self._prefix}/")] = parameter["Value"]
+                if self._keys or parameter["Type"] != "SecureString":
+                    parameters[parameter["Name"].removeprefix(f"{self._prefix}/")] = parameter["Value"]
         return parameters
 
     def _begin_read(self, tenant: TenantId) -> asyncio.Task[None] | None:

@@ -15,6 +15,7 @@ from aiobotocore.config import AioConfig
 from llmplatform import apikeys
 from llmplatform.access import MAX_KEYS_PER_ROLE
 from llmplatform.aws.access import AccessFault, AccessSource, AccessStore
+from llmplatform.aws.tables import ACCESS_KEY
 from llmplatform.errors import ConfigFault, GatewayOverloaded
 from llmplatform.ids import TenantId
 from llmplatform.testing import FakeClock
@@ -65,6 +66,16 @@ async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Em
 async def store_and_source(aws: Emulator) -> AsyncIterator[World]:
     async for world in world_at(aws.url):
         yield world
+
+
+async def test_the_document_is_stored_under_the_key_of_access(world: World) -> None:
+    await world.store.add_key("operator")
+    described = await world.ssm.describe_parameters(
+        ParameterFilters=[{"Key": "Name", "Values": [f"{world.prefix}/_platform/access"]}]
+    )
+    assert [(one["Type"], one["KeyId"]) for one in described["Parameters"]] == [
+        ("SecureString", ACCESS_KEY.alias)
+    ]
 
 
 async def test_keys_open_their_roles_until_they_are_revoked(world: World) -> None:
