@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmplatform.errors import ConfigFault
 
@@ -21,6 +22,7 @@ KEEP_ALIVE_S: Final = 75
 
 _MOST_AT_ONCE: Final = 256
 """Connections; what comes on top gets a 503 from uvicorn."""
+_LENGTHS: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class SignalledServer(uvicorn.Server):
@@ -76,7 +78,7 @@ async def serve_pages(
     stops and has stopped.
     """
     config = uvicorn.Config(
-        app,
+        of_one_length(app),
         loop="none",
         http="h11",  # which bounds a request's head, at 64 KiB; httptools takes one of any length
         ws="none",
@@ -91,6 +93,25 @@ async def serve_pages(
     )
     await _TellingServer(config, name, logger).serve(sockets=[listener])
     logger.info("%s has stopped serving", name)
+
+
+def of_one_length(app: ASGIApp) -> ASGIApp:
+    """An application that is asked nothing whose length can be read in two ways: that is a 400, and the end.
+
+    h11 goes by the one, who stands before us may go by the other, and what is then left over would be taken
+    for a request of the next client on the connection (RFC 9112, 6.1).
+    """
+
+    async def checked_app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and {name for name, _ in scope["headers"]} >= _LENGTHS:
+            refused = PlainTextResponse(
+                "Content-Length and Transfer-Encoding: send one of them", 400, {"connection": "close"}
+            )
+            await refused(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return checked_app
 
 
 class _TellingServer(SignalledServer):
