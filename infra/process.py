@@ -1,25 +1,44 @@
 """A process of the platform on Fargate: its task definition, alike for services and scheduled tasks.
 
 The image is the one image; the command picks the process. The root file system is read-only, the user is
-not root, standard output goes to the process's log group without ever holding the process up.
+not root and has no capability, standard output goes to the process's log group without ever holding the
+process up. What restarts, scales and rolls it out is in `infra.service`.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
-from aws_cdk import Size
+from aws_cdk import Duration, Size
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.layers import PREFIX
+from infra.reasons import explain
 from infra.settings import Deployment
 
-LOG_BUFFER_MIB = 16
+LOG_BUFFER_MIB: Final = 16
+"""What may wait in memory while CloudWatch Logs takes nothing: ten minutes of a task that answers ten requests
+a second with a line of 2.5 KB each. What comes on top is lost, oldest last, and no request waits."""
+USER: Final = "10001"
+"""The image's own."""
+DATA_FOLDER: Final = "/etc/llm-platform"
+"""Where the deployment's own catalogue and prices lie in its image; see `infra/image`."""
+HEALTH_CHECK: Final = ("CMD", "python", "-m", "llmplatform.process.health")
+"""ECS reads no health check from an image."""
+MOST_STOP_TIMEOUT_S: Final = 120
+"""Fargate's own limit (ECS, ContainerDefinition, stopTimeout)."""
+DEFAULT_STOP_TIMEOUT_S: Final = 30
 
 
 class FargateProcess(Construct):
-    """The task definition of one process, and its container."""
+    """The task definition of one process, and its container.
+
+    `environment` is the process's own; region, catalogue and prices are every process's and are added.
+    `secrets` are read when a task starts: whoever changes one starts the tasks anew.
+    """
 
     def __init__(
         self,
@@ -35,12 +54,15 @@ class FargateProcess(Construct):
         cpu: int,
         memory_mib: int,
         port: int | None = None,
+        secrets: Mapping[str, ecs.Secret] | None = None,
+        stop_timeout_s: int = DEFAULT_STOP_TIMEOUT_S,
     ) -> None:
         super().__init__(scope, name)
+        self._log_group = log_group
         self.task = ecs.FargateTaskDefinition(
             self,
             "task",
-            family=f"llm-platform-{name}",
+            family=f"{PREFIX}-{name}",
             cpu=cpu,
             memory_limit_mib=memory_mib,
             task_role=role,
@@ -48,20 +70,61 @@ class FargateProcess(Construct):
                 cpu_architecture=ecs.CpuArchitecture.X86_64,
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
+            volumes=[ecs.Volume(name="tmp")],
         )
         self.container = self.task.add_container(
             name,
             image=ecs.ContainerImage.from_ecr_repository(repository, deployment.image_tag),
             command=list(command),
-            environment={"AWS_REGION": deployment.region, **environment},
+            environment={"AWS_REGION": deployment.region, **_data_files(deployment), **environment},
+            secrets=dict(secrets or {}),
             readonly_root_filesystem=True,
-            user="10001",
-            logging=ecs.LogDriver.aws_logs(
-                log_group=log_group,
-                stream_prefix=name,
-                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
-                max_buffer_size=Size.mebibytes(LOG_BUFFER_MIB),
+            user=USER,
+            linux_parameters=_without_capabilities(self, "linux"),
+            stop_timeout=Duration.seconds(stop_timeout_s),
+            health_check=ecs.HealthCheck(
+                command=list(HEALTH_CHECK),
+                interval=Duration.seconds(30),
+                timeout=Duration.seconds(10),
+                retries=3,
+                start_period=Duration.seconds(60),
             ),
+            logging=self.log_driver(name),
+        )
+        # The one place that can be written to; the image makes it everybody's.
+        self.container.add_mount_points(
+            ecs.MountPoint(source_volume="tmp", container_path="/tmp", read_only=False)  # noqa: S108
         )
         if port is not None:
             self.container.add_port_mappings(ecs.PortMapping(container_port=port))
+        explain(
+            self.task,
+            {
+                "AwsSolutions-ECS2": "plain settings; what is secret comes by `secrets`, from Secrets Manager",
+                "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken has no resource to name",
+            },
+        )
+
+    def log_driver(self, prefix: str) -> ecs.LogDriver:
+        """Where a container of this task writes: its streams begin with `prefix`."""
+        return ecs.LogDriver.aws_logs(
+            log_group=self._log_group,
+            stream_prefix=prefix,
+            mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+            max_buffer_size=Size.mebibytes(LOG_BUFFER_MIB),
+        )
+
+
+def _without_capabilities(scope: Construct, name: str) -> ecs.LinuxParameters:
+    linux = ecs.LinuxParameters(scope, name)
+    linux.drop_capabilities(ecs.Capability.ALL)
+    return linux
+
+
+def _data_files(deployment: Deployment) -> dict[str, str]:
+    """The variables that name the deployment's own data files; without one, the platform's own is read."""
+    files = {
+        "LLM_PLATFORM_CATALOGUE": deployment.files.catalogue,
+        "LLM_PLATFORM_PRICES": deployment.files.prices,
+    }
+    return {name: f"{DATA_FOLDER}/{path.name}" for name, path in files.items() if path is not None}

@@ -10,7 +10,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from llmplatform.errors import ConfigFault
 
@@ -86,6 +94,16 @@ class Budget(_Section):
     monthly_usd: Decimal = Field(gt=0)
 
 
+class Files(_Section):
+    """The deployment's own data files, by path from its TOML file; without one, the platform's own is used.
+
+    The processes find them in the image: see `infra/image/Dockerfile`.
+    """
+
+    catalogue: FilePath | None = None
+    prices: FilePath | None = None
+
+
 class Deployment(_Section):
     """Everything that differs between deployments."""
 
@@ -106,6 +124,7 @@ class Deployment(_Section):
     oidc: Oidc | None = None
     """Without it people come to the console with a key alone."""
     receivers: Receivers = Receivers()
+    files: Files = Files()
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -132,7 +151,9 @@ class Deployment(_Section):
 def read_deployment(path: Path) -> Deployment:
     """The deployment that a TOML file describes. Raises ConfigFault that names each field at fault."""
     try:
-        return Deployment.model_validate(tomllib.loads(path.read_text()))
+        raw = tomllib.loads(path.read_text())
+        files = {name: path.parent / named for name, named in raw.get("files", {}).items()}
+        return Deployment.model_validate({**raw, "files": files})
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigFault(f"{path}: {error}") from error
     except ValidationError as error:
