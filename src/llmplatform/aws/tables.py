@@ -1,4 +1,4 @@
-"""What stands in the account: tables, streams, log groups, buckets, topics, by name and key.
+"""What stands in the account: keys, tables, streams, log groups, buckets, topics, by name.
 
 The one place for them. The processes take names and keys from here, the sandbox provisions from
 here, infrastructure as code will deploy from here. No client lives here, and nothing is created:
@@ -9,6 +9,22 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 KeyType = Literal["S", "N", "B"]
+DataClass = Literal["samples", "scores", "usage", "logs", "content-logs", "access", "topics"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """The customer-managed KMS key of one class of data: who may not use it, cannot read the class.
+
+    Tenants' own keys are none of these: see `llmplatform.aws.tenant_key`.
+    """
+
+    data_class: DataClass
+
+    @property
+    def alias(self) -> str:
+        """What names the key in a call to KMS, or to a service that encrypts."""
+        return f"alias/llm-platform/{self.data_class}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +48,7 @@ class GlobalIndex:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A DynamoDB table, billed per request, encrypted, with point-in-time recovery.
+    """A DynamoDB table, billed per request, encrypted under `key`, with point-in-time recovery.
 
     `ttl_attribute` holds epoch seconds. DynamoDB deletes within days of it, not at it: a reader that
     must not see an expired item filters on the attribute too.
@@ -43,6 +59,7 @@ class Table:
     sort_key: KeyAttribute
     ttl_attribute: str
     retention_days: int
+    key: DataKey
     indexes: tuple[GlobalIndex, ...] = ()
 
     @property
@@ -56,11 +73,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A Kinesis data stream, on demand (no shard count to tune), encrypted under `kms_key`."""
+    """A Kinesis data stream, on demand (no shard count to tune), encrypted under `key`."""
 
     name: str
     retention_h: int
-    kms_key: str
+    key: DataKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +86,15 @@ class LogGroup:
 
     name: str
     retention_days: int
+    key: DataKey
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """An S3 bucket, private, encrypted, versioned."""
+    """An S3 bucket, private, versioned, encrypted under `key`."""
 
     base_name: str
+    key: DataKey
 
     def name(self, account_id: str, region: str) -> str:
         """Name of the bucket in one account and region: bucket names are shared by all of AWS."""
@@ -87,7 +106,20 @@ class Topic:
     """An SNS topic that alarms are sent to; who receives them is a matter of its subscriptions."""
 
     name: str
+    key: DataKey
 
+
+# What tenants said, on its way to evaluation.
+SAMPLES_KEY: Final = DataKey("samples")
+# What evaluation made of it, beside the content that it read.
+SCORES_KEY: Final = DataKey("scores")
+# Who called what, when, and what it cost; no content.
+USAGE_KEY: Final = DataKey("usage")
+LOGS_KEY: Final = DataKey("logs")
+CONTENT_LOGS_KEY: Final = DataKey("content-logs")
+# The hashes of API keys and of people's keys, in Parameter Store.
+ACCESS_KEY: Final = DataKey("access")
+TOPICS_KEY: Final = DataKey("topics")
 
 # Rows of one tenant and hour spread over this many partitions, by a hash of the request id. Published:
 # whoever reads a tenant's hour reads all of them, so the number may only grow at an hour's boundary.
@@ -99,6 +131,7 @@ REQUEST_LEDGER: Final = Table(
     sort_key=KeyAttribute("request_id"),
     ttl_attribute="expires_at",
     retention_days=90,
+    key=USAGE_KEY,
     indexes=(
         GlobalIndex(
             name="by-trace",
@@ -114,6 +147,7 @@ EVAL_RESULTS: Final = Table(
     sort_key=KeyAttribute("result_key"),  # "timestamp#request_id#judge_identity", the request's own timestamp
     ttl_attribute="expires_at",
     retention_days=90,
+    key=SCORES_KEY,
     indexes=(
         GlobalIndex(
             name="by-trace",
@@ -145,6 +179,7 @@ EVAL_MINUTES: Final = Table(
     sort_key=KeyAttribute("minute"),
     ttl_attribute="expires_at",
     retention_days=90,
+    key=SCORES_KEY,
 )
 
 # What the drift detector knows of each series, and what each worker last said of itself.
@@ -154,6 +189,7 @@ EVAL_DETECTOR: Final = Table(
     sort_key=KeyAttribute("entry"),
     ttl_attribute="expires_at",
     retention_days=90,
+    key=SCORES_KEY,
 )
 
 # What judging cost, by tenant and UTC day: the counter that the judge's budget is held against.
@@ -163,6 +199,7 @@ EVAL_SPEND: Final = Table(
     sort_key=KeyAttribute("date"),
     ttl_attribute="expires_at",
     retention_days=90,
+    key=SCORES_KEY,
 )
 
 # What each tenant spent, by hour and kind of charge, and how far each hour is; see `llmplatform.costs`.
@@ -174,26 +211,49 @@ TENANT_COST: Final = Table(
     sort_key=KeyAttribute("line"),
     ttl_attribute="expires_at",
     retention_days=1_100,  # three years of bills
+    key=USAGE_KEY,
 )
 
 # A week: evaluation may be down over a long weekend and still miss nothing.
-EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, kms_key="alias/aws/kinesis")
+EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, key=SAMPLES_KEY)
 
-GATEWAY_LOGS: Final = LogGroup(name="/llm-platform/gateway", retention_days=90)
+LOG_RETENTION_DAYS: Final = 90
 
-# Content of the tenants that opted in. A group of its own, since it is to go sooner.
-CONTENT_LOGS: Final = LogGroup(name="/llm-platform/content", retention_days=7)
+GATEWAY_LOGS: Final = LogGroup("/llm-platform/gateway", LOG_RETENTION_DAYS, LOGS_KEY)
+EVALWORKER_LOGS: Final = LogGroup("/llm-platform/evalworker", LOG_RETENTION_DAYS, LOGS_KEY)
+COSTAGG_LOGS: Final = LogGroup("/llm-platform/costagg", LOG_RETENTION_DAYS, LOGS_KEY)
+BILLING_API_LOGS: Final = LogGroup("/llm-platform/billing-api", LOG_RETENTION_DAYS, LOGS_KEY)
+WATCH_LOGS: Final = LogGroup("/llm-platform/watch", LOG_RETENTION_DAYS, LOGS_KEY)
 
-EVAL_HISTORY: Final = Bucket(base_name="llm-platform-eval-history")
+# Content of the tenants that opted in. A group of its own under a key of its own, since it is to go sooner.
+CONTENT_LOGS: Final = LogGroup("/llm-platform/content", 7, CONTENT_LOGS_KEY)
+
+EVAL_HISTORY: Final = Bucket("llm-platform-eval-history", SCORES_KEY)
 CALIBRATIONS_PREFIX: Final = "calibrations/"
 """In that bucket, then the judge's identity, then a record by when it was made."""
 
 # What wakes somebody, and what is read on the next day.
-CRITICAL_ALARMS: Final = Topic("llm-platform-critical")
-WARNING_ALARMS: Final = Topic("llm-platform-warning")
+CRITICAL_ALARMS: Final = Topic("llm-platform-critical", TOPICS_KEY)
+WARNING_ALARMS: Final = Topic("llm-platform-warning", TOPICS_KEY)
 
+DATA_KEYS: Final = (
+    SAMPLES_KEY,
+    SCORES_KEY,
+    USAGE_KEY,
+    LOGS_KEY,
+    CONTENT_LOGS_KEY,
+    ACCESS_KEY,
+    TOPICS_KEY,
+)
 TABLES: Final = (REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, EVAL_SPEND, TENANT_COST)
 STREAMS: Final = (EVAL_STREAM,)
-LOG_GROUPS: Final = (GATEWAY_LOGS, CONTENT_LOGS)
+LOG_GROUPS: Final = (
+    GATEWAY_LOGS,
+    EVALWORKER_LOGS,
+    COSTAGG_LOGS,
+    BILLING_API_LOGS,
+    WATCH_LOGS,
+    CONTENT_LOGS,
+)
 BUCKETS: Final = (EVAL_HISTORY,)
 TOPICS: Final = (CRITICAL_ALARMS, WARNING_ALARMS)
