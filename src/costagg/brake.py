@@ -1,7 +1,8 @@
 """How far sampling is held down while observing nears its own daily budget, and what observing costs. Pure.
 
 Judging is what of observing can be done less of, so the brake is on sampling; inference never notices. The
-factor follows from the day's spending alone: it is back to 1 with the new day.
+factor follows from the day's spending alone: it is back to 1 with the new day. The account's monthly budget
+is `account_budget`'s.
 """
 
 from datetime import datetime, timedelta
@@ -35,15 +36,20 @@ def factor_at(used_percent: Decimal | None) -> float:
     return round(float(min(max(left, Decimal(0)), Decimal(1))), 4)
 
 
-def next_brake(published: SamplingBrake | None, factor: float, *, now: datetime) -> SamplingBrake | None:
-    """What to publish for our factor, or None to leave what is there.
+def daily_brake(used_percent: Decimal | None, now: datetime) -> SamplingBrake:
+    """The brake that the day's budget wants at `now`."""
+    return SamplingBrake(factor=factor_at(used_percent), expires_at=now + EXPIRES_AFTER, writer=WRITER)
 
-    A factor under 1 is published at each run, since it expires; 1 once, to let go at once.
+
+def next_brake(
+    published: SamplingBrake | None, wanted: SamplingBrake, *, now: datetime
+) -> SamplingBrake | None:
+    """What to publish of what a budget wants, or None to leave what is there.
+
+    A factor under 1 is published each time, since it expires; 1 once, to let go at once.
     """
     held = published is not None and now < published.expires_at and published.factor < 1
-    if factor >= 1 and not held:
-        return None
-    return SamplingBrake(factor=factor, expires_at=now + EXPIRES_AFTER, writer=WRITER)
+    return wanted if held or wanted.factor < 1 else None
 
 
 def share_percent(observing_usd: Decimal | None, inference_usd: Decimal | None) -> Decimal | None:

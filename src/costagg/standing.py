@@ -15,7 +15,7 @@ from typing import Final
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
-from costagg.brake import factor_at, next_brake, share_percent
+from costagg.brake import daily_brake, next_brake, share_percent
 from costagg.budgets import tenant_standing
 from costagg.differences import Difference, HourlyTokens, differences
 from costagg.hours import computed_when_over, cost_age_s, midnight_of
@@ -168,13 +168,12 @@ def _tell(difference: Difference) -> None:
 
 async def _hold(brake: BrakeParameter, used_percent: Decimal | None, now: datetime) -> float | None:
     """Hold sampling down as far as the budget wants it; gives the factor, None where it could not be set."""
-    factor = factor_at(used_percent)
+    wanted = daily_brake(used_percent, now)
     try:
-        wanted = next_brake(await brake.read(), factor, now=now)
-        if wanted is not None:
-            await brake.publish(wanted)
-            logger.info("the budget sets how far sampling is held down", extra={"factor": factor})
+        if (fresh := next_brake(await brake.read(), wanted, now=now)) is not None:
+            await brake.publish(fresh)
+            logger.info("the budget sets how far sampling is held down", extra={"factor": fresh.factor})
     except (BotoCoreError, ClientError, OSError, aiohttp.ClientError) as error:
         logger.error("the brake on sampling is not set: %s", describe_fault(error))  # noqa: TRY400
         return None
-    return factor
+    return wanted.factor

@@ -342,6 +342,12 @@ OBSERVABILITY_BUDGET_USED_PERCENT: Final = _cost(
     ("component",),
     "What observing cost today over its own daily budget; sampling is held down from 80 on.",
 )
+ACCOUNT_BUDGET_USED_PERCENT: Final = _cost(
+    "account_budget_used_percent",
+    "Percent",
+    ("component",),
+    "What AWS billed for observing this month over the AWS Budget of it; sampling is held down from 80 on.",
+)
 RECONCILIATION_ERROR_PERCENT: Final = _cost(
     "reconciliation_error_percent",
     "Percent",
@@ -414,6 +420,7 @@ COST_METRICS: Final = (
     UNUSED_CAPACITY_PERCENT,
     OBSERVABILITY_SHARE_PERCENT,
     OBSERVABILITY_BUDGET_USED_PERCENT,
+    ACCOUNT_BUDGET_USED_PERCENT,
     RECONCILIATION_ERROR_PERCENT,
 )
 METRICS: Final = {

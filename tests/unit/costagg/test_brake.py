@@ -1,17 +1,21 @@
 """The brake of observing's own budget, and what observing costs beside inference."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from costagg.brake import factor_at, next_brake, share_percent
+from costagg.brake import EXPIRES_AFTER, daily_brake, factor_at, next_brake, share_percent
 from llmplatform.sampling import SamplingBrake, effective_rate, smallest_live
 from llmplatform.spending import percent_used
 from llmplatform.testing import START
 
 NOW = START
 HOUR = timedelta(hours=1)
+
+
+def wants(factor: float, now: datetime = NOW) -> SamplingBrake:
+    return SamplingBrake(factor=factor, expires_at=now + EXPIRES_AFTER, writer="costagg")
 
 
 @pytest.mark.parametrize(
@@ -47,31 +51,30 @@ def test_more_spending_never_raises_the_factor() -> None:
 
 
 def test_nothing_is_published_while_nobody_is_held_down() -> None:
-    assert next_brake(None, 1.0, now=NOW) is None
+    assert next_brake(None, wants(1.0), now=NOW) is None
     gone = SamplingBrake(factor=0.25, expires_at=NOW, writer="costagg")
-    assert next_brake(gone, 1.0, now=NOW) is None
+    assert next_brake(gone, wants(1.0), now=NOW) is None
 
 
 def test_a_brake_outlives_a_run_that_is_missed_and_not_the_job() -> None:
-    brake = next_brake(None, 0.5, now=NOW)
+    brake = daily_brake(Decimal(90), NOW)
     assert brake == SamplingBrake(factor=0.5, expires_at=NOW + timedelta(hours=2.5), writer="costagg")
+    assert next_brake(None, brake, now=NOW) == brake
     assert smallest_live([brake], NOW + 2 * HOUR) == 0.5
     assert smallest_live([brake], NOW + 3 * HOUR) == 1
 
 
 def test_the_same_factor_is_published_again_before_it_expires() -> None:
-    first = next_brake(None, 0.5, now=NOW)
-    again = next_brake(first, 0.5, now=NOW + HOUR)
+    again = next_brake(wants(0.5), wants(0.5, NOW + HOUR), now=NOW + HOUR)
     assert again is not None
     assert again.expires_at == NOW + 3.5 * HOUR
 
 
 def test_the_new_day_lets_go_at_once_and_once() -> None:
-    held = next_brake(None, 0.0, now=NOW)
-    released = next_brake(held, 1.0, now=NOW + HOUR)
+    released = next_brake(wants(0.0), wants(1.0, NOW + HOUR), now=NOW + HOUR)
     assert released is not None
     assert effective_rate(0.05, smallest_live([released], NOW + HOUR)) == 0.05
-    assert next_brake(released, 1.0, now=NOW + 2 * HOUR) is None
+    assert next_brake(released, wants(1.0, NOW + 2 * HOUR), now=NOW + 2 * HOUR) is None
 
 
 @pytest.mark.parametrize(
