@@ -19,7 +19,6 @@ from evalworker.feeds.kinesis import KinesisFeed
 from evalworker.judging.bedrock import BedrockJudge, CallPolicy
 from evalworker.judging.budget import Budget
 from evalworker.judging.judge import JudgeConfig
-from evalworker.judging.models import load_judge_models
 from evalworker.judging.rubric import load_rubric
 from evalworker.loop import Evaluator
 from evalworker.publishing import ScoreLines
@@ -43,6 +42,7 @@ from llmplatform.aws.signed_http import SignedHttp
 from llmplatform.aws.tables import EVAL_DETECTOR, EVAL_HISTORY, EVAL_STREAM
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.eval_heartbeat import Heartbeat, encode_heartbeat
+from llmplatform.judges import load_judge_models
 from llmplatform.prices import load_prices
 from llmplatform.process.lines import line_sink
 from llmplatform.process.sink_figures import SinkFigures

@@ -28,7 +28,7 @@ class EvalSettings(BaseSettings):
     judge: str | None = None
     """A name in the list of judges; the list's own default without it."""
     judges: Path | None = None
-    """Another list of judge models: a TOML file like `judging/judges.toml`."""
+    """Another list of judge models: a TOML file like `llmplatform/judges.toml`."""
     rubric: Path | None = None
     """Another rubric: a TOML file like those in `judging/rubrics`."""
     judge_in_flight: int = Field(default=32, ge=1)

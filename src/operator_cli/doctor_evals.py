@@ -8,7 +8,6 @@ import aioboto3
 
 from evalworker.calibration.record import calibration_age_days
 from evalworker.judging.judge import JudgeConfig, judge_of
-from evalworker.judging.models import JudgeModel, load_judge_models
 from evalworker.judging.rubric import Rubric, load_rubric
 from evalworker.settings import EnvironmentSettings, EvalSettings, read_settings
 from evalworker.stores.calibrations import Calibrations
@@ -16,6 +15,7 @@ from evalworker.stores.faults import StoreUnavailable
 from llmplatform.aws.tables import EVAL_STREAM
 from llmplatform.errors import ConfigFault
 from llmplatform.eval_heartbeat import Heartbeat
+from llmplatform.judges import JudgeModel, load_judge_models
 from llmplatform.prices import load_prices
 from operator_cli.check import LIFECYCLE_WARNING_DAYS, Check
 from operator_cli.evals_account import open_account, open_history

@@ -17,7 +17,6 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from evalworker.bootstrap import assembled
 from evalworker.judging.judge import JudgeConfig, judge_of
-from evalworker.judging.models import load_judge_models
 from evalworker.judging.rubric import load_rubric
 from evalworker.records import StreamRecord
 from evalworker.replay import Preview, Replayed, Scope, from_history, from_stream, replay
@@ -27,6 +26,7 @@ from llmplatform.aws.tables import EVAL_RESULTS, EVAL_STREAM
 from llmplatform.clock import SystemClock
 from llmplatform.evaluations import Judge, ResultKey
 from llmplatform.ids import TenantId
+from llmplatform.judges import load_judge_models
 from llmplatform.tenants import Tenants
 from operator_cli.console import ERR, OUT, CommandFailed
 from operator_cli.evals_account import open_history

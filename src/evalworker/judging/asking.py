@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Final
 
 from evalworker.judging.judge import Bill, Candidate, Malformed, Outcome, Scored
-from evalworker.judging.models import JudgeModel
 from evalworker.judging.statuses import Failure, Rejection
 from llmplatform.invocation import Attempt, InvocationRecord
 from llmplatform.invocation import Outcome as CallOutcome
+from llmplatform.judges import JudgeModel
 from llmplatform.prices import Cost
 from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource

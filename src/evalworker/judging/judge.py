@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from evalworker.judging.models import JudgeModel
 from evalworker.judging.prompt import TEMPLATE_VERSION, Limits, template_sha256
 from evalworker.judging.rubric import Rubric
 from evalworker.judging.verdict import PARSER_VERSION, MalformedKind, RefusedKind, Verdict
 from llmplatform.evaluations import EvalContent, Judge
+from llmplatform.judges import JudgeModel
 from llmplatform.usage import NO_USAGE, TokenUsage
 
 TEMPERATURE: Final = 0

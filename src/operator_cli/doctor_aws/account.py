@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import aioboto3
 
-from evalworker.judging.models import load_judge_models
 from evalworker.settings import read_settings
 from llmplatform.aws.tables import DATA_KEYS
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import SystemClock
 from llmplatform.errors import ConfigFault
+from llmplatform.judges import load_judge_models
 from llmplatform.tenants import StoredTenant, Tenants
 from operator_cli.check import Check
 from operator_cli.doctor_aws.billing import budget_look, export_look, tag_look

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from evalworker.judging.judge import JudgeConfig
-from evalworker.judging.models import load_judge_models
 from evalworker.judging.rubric import load_rubric
 from llmplatform import metrics as ours
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import TOPICS
 from llmplatform.clock import SystemClock
 from llmplatform.ids import TenantId
+from llmplatform.judges import load_judge_models
 from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.tenants import Tenants
 from operator_cli.console import CommandFailed

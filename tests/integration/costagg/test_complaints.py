@@ -53,7 +53,6 @@ from costagg.publishing import Figures, figure_lines
 from costagg.totals import Totals
 from evalworker.judging.asking import Asking
 from evalworker.judging.judge import Candidate
-from evalworker.judging.models import JudgeModel
 from evalworker.judging.statuses import CONNECTION_LOST
 from gateway.chat import UsageReported
 from gateway.sinks.spans import spans_of
@@ -63,6 +62,7 @@ from llmplatform.catalogue import DialectName
 from llmplatform.costs import OBSERVABILITY_LAYER, UNUSED
 from llmplatform.emf import encode_invocation
 from llmplatform.evaluations import EvalContent
+from llmplatform.judges import JudgeModel
 from llmplatform.ledger import decode_item, encode_item
 from llmplatform.prices import Cost
 from llmplatform.testing import make_model

@@ -15,7 +15,6 @@ import pytest
 
 from evalworker.judging.bedrock import BedrockJudge, CallPolicy
 from evalworker.judging.judge import Candidate, JudgeConfig, Malformed, Refused, Scored, Unavailable
-from evalworker.judging.models import load_judge_models
 from evalworker.judging.rubric import load_rubric
 from harness.platform import eventually
 from llmplatform.aws.signed_http import SignedHttp
@@ -24,6 +23,7 @@ from llmplatform.circuit import CircuitRule
 from llmplatform.clock import SystemClock
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalContent
 from llmplatform.invocation import InvocationRecord, Outcome
+from llmplatform.judges import load_judge_models
 from llmplatform.ledger import decode_item, encode_item
 from llmplatform.prices import PriceTable, load_prices, parse_prices
 from llmplatform.sinks import NullSink

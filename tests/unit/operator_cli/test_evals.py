@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console, RenderableType
 
 from corpus.eval_results import CANARY, JUDGE, TENANT_KEY, make_event, make_result, make_sealed_row
-from evalworker.judging.models import load_judge_models
 from llmplatform.aws.envelope import ContentKeys, ContentTampered, KeyServiceFailed, KeyUnavailable
 from llmplatform.aws.eval_content import NO_PERMISSION, NOTHING_STORED, ContentReader, Withheld
 from llmplatform.aws.eval_reader import JudgedScores
@@ -17,6 +16,7 @@ from llmplatform.eval_heartbeat import Heartbeat
 from llmplatform.eval_scores import lines_of, width_of, worst_of
 from llmplatform.eval_status import SeriesStatus
 from llmplatform.evaluations import EvalContent, Judge
+from llmplatform.judges import load_judge_models
 from llmplatform.testing import make_policy
 from operator_cli.__main__ import main
 from operator_cli.doctor_evals import CALIBRATION_WARNING_DAYS, calibration_check, judge_check, workers_check

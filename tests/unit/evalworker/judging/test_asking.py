@@ -7,10 +7,10 @@ import pytest
 
 from evalworker.judging.asking import Asking
 from evalworker.judging.judge import Candidate, Malformed, Outcome, Refused, Unavailable
-from evalworker.judging.models import JudgeModel
 from evalworker.judging.statuses import NOT_CONNECTED, TIMED_OUT, Failure, Rejection
 from llmplatform.evaluations import EvalContent
 from llmplatform.invocation import Outcome as CallOutcome
+from llmplatform.judges import JudgeModel
 from llmplatform.prices import Cost
 from llmplatform.testing import START
 from llmplatform.usage import NO_USAGE, TokenUsage, UsageSource

@@ -5,10 +5,10 @@ from evalworker.drift.baseline import Baseline, HourTable, baseline_at, hours_of
 from evalworker.drift.series import minute_scores
 from evalworker.drift.settings import DriftSettings
 from evalworker.judging.judge import JudgeConfig, judge_of
-from evalworker.judging.models import load_judge_models
 from evalworker.judging.rubric import load_rubric
 from llmplatform.eval_series import JUDGE_BINS, minute_of
 from llmplatform.evaluations import EvalResult, decode_result, encode_result
+from llmplatform.judges import load_judge_models
 from operator_cli.drill.history import results_of
 from sandbox.laptop import JUDGES
 
