@@ -7,6 +7,7 @@ is one deployment in an account and region: the names of tables and parameters a
 import re
 import tomllib
 from decimal import Decimal
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -33,6 +34,66 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class PrefixLists(_Section):
+    """AWS's own lists of the addresses of two services, by region: `aws ec2 describe-managed-prefix-lists`."""
+
+    s3: Annotated[str, StringConstraints(pattern=r"^pl-[0-9a-f]+$")]
+    dynamodb: Annotated[str, StringConstraints(pattern=r"^pl-[0-9a-f]+$")]
+
+
+class Network(_Section):
+    """The network of the platform, and who reaches its load balancer."""
+
+    cidr: IPv4Network = IPv4Network("10.64.0.0/16")
+    """Of the whole network; no network that is connected with it may have the same addresses."""
+    exposure: Literal["internal", "internet"] = "internal"
+    """Whether the load balancer has private addresses only. Tasks have no others in either case."""
+    clients: tuple[IPv4Network, ...] = Field(min_length=1)
+    """Who may open a connection to the load balancer."""
+    transit_gateway_id: Annotated[str, StringConstraints(pattern=r"^tgw-[0-9a-f]+$")] | None = None
+    """The way between an internal load balancer and its clients; without it they are in this network."""
+    endpoint_zones: int = Field(default=3, ge=1, le=3)
+    """In how many zones the services' endpoints are: each costs by the hour."""
+    prefix_lists: PrefixLists
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if self.exposure == "internet":
+            if self.transit_gateway_id is not None:
+                raise ValueError("transit_gateway_id goes with exposure internal")
+        elif not all(network.is_private for network in self.clients):
+            raise ValueError("clients: an internal load balancer has private clients only")
+        return self
+
+
+class Firewall(_Section):
+    """What the firewall before the load balancer allows."""
+
+    per_address_per_minute: int = Field(default=6_000, ge=10)
+    """Requests of one client address; what is above gets a 429."""
+
+
+class Tracing(_Section):
+    """Where traces go, and how they are found."""
+
+    collector_tag: str | None = None
+    """Of the collector's image in the platform's own registry; without it no trace leaves the gateway."""
+    indexed_percent: int = Field(default=100, ge=0, le=100)
+    """The share of the traces it is sent that X-Ray indexes; the gateway has already left out nine of ten."""
+    transaction_search: bool = True
+    """Whether this deployment switches it on. It is one switch an account and region: off where it is on."""
+
+
+class Schedule(_Section):
+    """A time from which on a service has another least and most number of tasks."""
+
+    cron: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){5}$")]
+    """Six fields, as Application Auto Scaling has them: `0 7 ? * MON-FRI *`."""
+    time_zone: str = "Etc/UTC"
+    least: int = Field(ge=0)
+    most: int = Field(ge=1)
+
+
 class Tasks(_Section):
     """Size and number of a service's tasks on Fargate."""
 
@@ -41,10 +102,11 @@ class Tasks(_Section):
     memory_mib: int = Field(ge=512, le=30_720)
     least: int = Field(ge=0)
     most: int = Field(ge=1)
+    schedules: tuple[Schedule, ...] = ()
 
     @model_validator(mode="after")
     def _least_comes_first(self) -> Self:
-        if self.least > self.most:
+        if any(sizes.least > sizes.most for sizes in (self, *self.schedules)):
             raise ValueError("least must not be above most")
         return self
 
@@ -67,6 +129,8 @@ class Oidc(_Section):
     client_id: str
     client_secret_arn: Arn
     """A secret of Secrets Manager that holds the client's secret as its whole text."""
+    addresses: tuple[IPv4Network, ...] = Field(min_length=1)
+    """Where it answers: the load balancer asks it for tokens, and may open connections there and nowhere else."""
     operator_group: str
     billing_group: str | None = None
     tenant_group_prefix: str | None = None
@@ -116,6 +180,9 @@ class Deployment(_Section):
     deletable: bool
     """Whether data goes with its stack, and nothing protects it from deletion."""
     hosts: Hosts
+    network: Network
+    firewall: Firewall = Firewall()
+    tracing: Tracing = Tracing()
     gateway: Tasks
     evalworker: Tasks
     billing_api: Tasks
@@ -135,6 +202,13 @@ class Deployment(_Section):
         strange = [zone for zone in self.availability_zones if not re.fullmatch(f"{self.region}[a-z]", zone)]
         if strange:
             raise ValueError(f"availability_zones: {', '.join(strange)} is not a zone of {self.region}")
+        if self.oidc is not None and self.network.exposure == "internal":
+            far = [str(network) for network in self.oidc.addresses if not network.is_private]
+            if far:
+                raise ValueError(
+                    f"oidc.addresses: an internal load balancer cannot reach {', '.join(far)}; name private "
+                    "addresses, set network.exposure to internet, or leave oidc out"
+                )
         if self.name == "prod":
             self._is_safe()
         return self
@@ -144,6 +218,10 @@ class Deployment(_Section):
             raise ValueError("availability_zones: production needs three")
         if self.gateway.least < LEAST_ZONES_IN_PRODUCTION:
             raise ValueError("gateway.least: production needs a task in each of three zones")
+        if self.network.endpoint_zones < LEAST_ZONES_IN_PRODUCTION:
+            raise ValueError("network.endpoint_zones: production needs three")
+        if any(schedule.least < LEAST_ZONES_IN_PRODUCTION for schedule in self.gateway.schedules):
+            raise ValueError("gateway.schedules: production needs a task in each of three zones at all times")
         if self.deletable:
             raise ValueError("deletable: production's data outlives its stack")
 
