@@ -31,7 +31,7 @@ def price_key_of(model_id_or_arn: str) -> str | None:
         if arn is None or arn["kind"] not in {"foundation-model", "inference-profile"}:
             return None
         name, kind = arn["name"], arn["kind"]
-    scope, name = _scope_of(name)
+    scope, name = routing_of(name)
     model = _MODEL.fullmatch(name)
     if model is None or (kind is not None and (kind == "foundation-model") != (scope == "in-region")):
         return None
@@ -44,7 +44,8 @@ def is_application_profile(arn: str) -> bool:
     return parts is not None and parts["kind"] == _APPLICATION_PROFILE
 
 
-def _scope_of(model_id: str) -> tuple[RoutingScope, str]:
+def routing_of(model_id: str) -> tuple[RoutingScope, str]:
+    """How a model id or the id of an inference profile is routed, and the model's own id."""
     prefix, _, rest = model_id.partition(".")
     if prefix == "global":
         return "global", rest
