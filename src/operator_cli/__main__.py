@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -13,8 +12,10 @@ from operator_cli.access import access
 from operator_cli.connection import connect_aws, connect_gateway
 from operator_cli.console import ERR, STALE, CommandFailed
 from operator_cli.cost import cost
+from operator_cli.estimate.command import estimate
 from operator_cli.evals import evals
 from operator_cli.tenant import tenants
+from operator_cli.version import version_line
 from operator_cli.watch import watch
 from sandbox.state import NothingRuns, RunsAlready
 
@@ -33,11 +34,12 @@ app.add_typer(access, name="access")
 app.add_typer(evals, name="evals")
 app.add_typer(watch, name="watch")
 app.command()(cost)
+app.command()(estimate)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
     if asked:
-        print(f"llm-platform {version('llm-platform')}")
+        print(version_line(os.environ))
         raise typer.Exit
 
 
@@ -45,7 +47,10 @@ def _version(asked: bool) -> None:  # noqa: FBT001  # typer calls it so
 def options(
     *,
     _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show version and commit, and exit."
+        ),
     ] = False,
 ) -> None:
     """Run, ask and look into the LLM observability gateway."""
@@ -122,15 +127,32 @@ def trace(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    *,
+    aws: Annotated[
+        bool,
+        typer.Option(
+            "--aws",
+            help="Before traffic: model access, quotas, tracing, keys, log retention, budget, clock as well.",
+        ),
+    ] = False,
+    tokens_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --aws: what the busiest minute takes of a model; `llm-platform estimate` tells."
+        ),
+    ] = None,
+) -> None:
     """Check configuration, endpoints, tables, tenants, tokenizers and lifecycle dates, with a fix for each.
 
     Exit status 1 when something fails.
+
+    Example: llm-platform doctor --aws --tokens-per-minute 2000000
     """
     from operator_cli.doctor import run_doctor  # noqa: PLC0415
 
     region = connect_aws()
-    if not run_doctor(region, os.environ):
+    if not run_doctor(region, os.environ, account=aws, tokens_per_minute=tokens_per_minute):
         raise typer.Exit(1)
 
 
