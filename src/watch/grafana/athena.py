@@ -6,6 +6,9 @@ DynamoDB has no data source in Amazon Managed Grafana; the same results lie as P
 Partitions are projected, so that no crawler runs: by day, and by a tenant that each query must name. The
 third folder, `model=`, is none: its name is percent-encoded in the path, models leave the catalogue while
 their history stays, and the files have the column `model_id`. Athena reads the folders below a partition too.
+
+What was said is left out, in the clear or encrypted: the files have it, and Athena finds columns by name.
+Whoever may read a prompt does so in the console, which logs each reading.
 """
 
 from dataclasses import dataclass, fields
@@ -34,8 +37,11 @@ def _columns(type_: str, *names: str) -> tuple[Column, ...]:
 
 
 _USAGE: Final = tuple(field.name for field in fields(TokenUsage))
-_TEXTS_BY_NAME: Final = "map<string,string>"
 
+CONTENT: Final = frozenset(
+    {"prompt", "completion", "reference", "contexts", "metadata", "reasons", "enc", "result_enc"}
+)
+"""Columns of the files that are not in the table."""
 COLUMNS: Final = (
     *_columns("smallint", "schema_version"),
     *_columns("string", "request_id", "trace_id", "span_id", "tenant_id", "model_id"),
@@ -44,16 +50,10 @@ COLUMNS: Final = (
     *_columns("double", "sample_rate"),
     *_columns("string", "sample_reason", "content_mode", "content_withheld"),
     *_columns("string", "requested_model_id", "backend_model_id", "endpoint_name"),
-    *_columns("string", "finish_reason", "prompt_sha256", "prompt"),
-    *_columns("boolean", "prompt_truncated"),
-    *_columns("string", "completion"),
-    *_columns("boolean", "completion_truncated"),
-    *_columns("string", "reference"),
-    *_columns("boolean", "reference_truncated"),
-    *_columns("array<string>", "contexts"),
+    *_columns("string", "finish_reason", "prompt_sha256"),
+    *_columns("boolean", "prompt_truncated", "completion_truncated", "reference_truncated"),
     *_columns("boolean", "contexts_truncated"),
-    *_columns(_TEXTS_BY_NAME, "metadata"),
-    *_columns("string", "enc", "kms_key"),
+    *_columns("string", "kms_key"),
     *_columns("bigint", *_USAGE),
     *_columns("string", "usage_source"),
     *_columns("double", "total_latency_ms", "time_to_first_token_ms"),
@@ -66,8 +66,7 @@ COLUMNS: Final = (
     *_columns("bigint", *(f"judge_{name}" for name in _USAGE)),
     *_columns("double", "judge_latency_ms"),
     *_columns("decimal(38,18)", "judge_cost_usd"),
-    *_columns(_TEXTS_BY_NAME, "reasons"),
-    *_columns("string", "result_enc", "result_kms_key"),
+    *_columns("string", "result_kms_key"),
 )
 PARTITION_KEYS: Final = _columns("string", "date", "tenant")
 
