@@ -147,7 +147,6 @@ async def serve_emf(
     session: aioboto3.Session,
     *,
     endpoint_url: str | None = None,
-    cloudwatch_url: str | None = None,
     port: int = 0,
     group: str = GATEWAY_LOGS.name,
     stream: str = "gateway",
@@ -155,11 +154,10 @@ async def serve_emf(
     """Listen on loopback until the block ends, then put what waits, once.
 
     `port` 0 chooses one, `AGENT_PORT` is where EMF clients look. Lines go to `group` and `stream` unless
-    they name their own (`LogGroupName` and `LogStreamName` in `_aws`). `cloudwatch_url` where metrics are
-    not in the place of the logs.
+    they name their own (`LogGroupName` and `LogStreamName` in `_aws`).
     """
     async with (
-        session.client("cloudwatch", endpoint_url=cloudwatch_url or endpoint_url) as cloudwatch,
+        session.client("cloudwatch", endpoint_url=endpoint_url) as cloudwatch,
         session.client("logs", endpoint_url=endpoint_url) as logs,
     ):
         delivery = CloudWatchDelivery(cloudwatch, logs)

@@ -64,8 +64,8 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
         session = sandbox_session()
         serving = stack.enter_async_context(serve_services(settings, state, session))
         services = await _timed("AWS emulator", serving, tell)
-        url, alarms_url = services.url, services.alarms_url
-        provisioning = provision(session, endpoint_url=url, sns_url=alarms_url)
+        url, watching_url = services.url, services.watching_url
+        provisioning = provision(session, endpoint_url=url, watching_url=watching_url)
         await _timed("tables, streams, log groups, buckets", provisioning, tell)
         async with (
             session.client("ssm", endpoint_url=url) as ssm,
@@ -79,11 +79,11 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
         ):
             await free_leases(dynamodb, kinesis, stream=EVAL_STREAM.name)
         await stack.enter_async_context(
-            serve_alarms(session, endpoint_url=alarms_url, every_s=settings.alarms_every_s)
+            serve_alarms(session, endpoint_url=watching_url, every_s=settings.alarms_every_s)
         )
         with _timing("intakes for metrics and traces", tell):
             emf = await stack.enter_async_context(
-                serve_emf(session, endpoint_url=url, cloudwatch_url=alarms_url, port=settings.emf_port)
+                serve_emf(session, endpoint_url=watching_url, port=settings.emf_port)
             )
             traces = await stack.enter_async_context(serve_traces(port=settings.otlp_port))
         await data  # whoever waits for the runtimes' health, as a container does, may count on it
@@ -92,7 +92,7 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             stack.enter_async_context(
                 serve_runtime(
                     port=settings.runtime_port,
-                    cloudwatch_url=alarms_url,
+                    cloudwatch_url=watching_url,
                     endpoints=_endpoints(),
                     intake=emf,
                 )

@@ -37,20 +37,21 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 
 
 async def provision(
-    session: aioboto3.Session, *, endpoint_url: str | None = None, sns_url: str | None = None
+    session: aioboto3.Session, *, endpoint_url: str | None = None, watching_url: str | None = None
 ) -> None:
     """Create every key, then every table, stream, log group, bucket and topic; returns when all can be used.
 
-    `endpoint_url` for an emulator that the environment does not name, `sns_url` where topics are elsewhere.
+    `endpoint_url` for an emulator that the environment does not name, `watching_url` where log groups and
+    topics are elsewhere.
     """
     async with session.client("kms", endpoint_url=endpoint_url) as kms:
         keys = {key: await create_data_key(kms, key) for key in DATA_KEYS}
     async with (
         session.client("dynamodb", endpoint_url=endpoint_url) as dynamodb,
         session.client("kinesis", endpoint_url=endpoint_url) as kinesis,
-        session.client("logs", endpoint_url=endpoint_url) as logs,
+        session.client("logs", endpoint_url=watching_url or endpoint_url) as logs,
         session.client("s3", endpoint_url=endpoint_url) as s3,
-        session.client("sns", endpoint_url=sns_url or endpoint_url) as sns,
+        session.client("sns", endpoint_url=watching_url or endpoint_url) as sns,
         asyncio.TaskGroup() as tasks,
     ):
         for table in TABLES:

@@ -1,8 +1,8 @@
 """Where each service of the laptop's AWS is: in the sandbox's own emulator, or most in one that runs already.
 
-CloudWatch stays the sandbox's in either case, with what belongs to its alarms: no emulator evaluates them as
-AWS does (dimensions, M of N, missing data, percentiles, composites), and ours tells SNS from within. What
-others have and lack is in `docs/substrates.md`; what no emulator has is in the other rooms of this package.
+CloudWatch and its logs stay the sandbox's in either case, with what belongs to alarms: no emulator evaluates
+those as AWS does, and ours tells SNS from within. What another one has and lacks is in `docs/substrates.md`;
+what none has is in the other rooms of this package.
 """
 
 import contextlib
@@ -17,22 +17,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sandbox.emulator import ACCOUNT_ID, Emulator, EmulatorError, client_environment
 from sandbox.settings import SandboxSettings
 
-_OF_ALARMS: Final = ("CLOUDWATCH", "SNS", "RESOURCE_GROUPS_TAGGING_API")
+_OF_WATCHING: Final = ("CLOUDWATCH", "CLOUDWATCH_LOGS", "RESOURCE_GROUPS_TAGGING_API", "SNS", "SQS")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Addresses."""
+    """Two addresses, or one."""
 
     url: str
     """Of every service that has none of its own."""
-    alarms_url: str
-    """Of CloudWatch, of SNS, which its alarms notify, and of the API that finds them by their tags."""
+    watching_url: str
+    """Of CloudWatch and its logs, of what alarms notify, and of the API that finds alarms by their tags."""
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK there, with credentials that open nothing."""
-        others = {} if self.url == self.alarms_url else dict.fromkeys(_OF_ALARMS, self.alarms_url)
+        others = {} if self.url == self.watching_url else dict.fromkeys(_OF_WATCHING, self.watching_url)
         named = {f"AWS_ENDPOINT_URL_{service}": url for service, url in others.items()}
         return client_environment(self.url) | named
 
