@@ -11,7 +11,14 @@ import pytest
 from costagg.budgets import Standing, TenantStanding
 from costagg.publishing import Figures, days_to_end_of_life, figure_lines
 from llmplatform.catalogue import parse_catalogue
-from llmplatform.metrics import COST, COST_METRICS, METRICS, PIPELINE, RECONCILIATION_ERROR_PERCENT
+from llmplatform.metrics import (
+    ACCOUNT_BUDGET_USED_PERCENT,
+    COST,
+    COST_METRICS,
+    METRICS,
+    PIPELINE,
+    RECONCILIATION_ERROR_PERCENT,
+)
 from llmplatform.testing import START
 
 Series = dict[tuple[str, str, tuple[tuple[str, str], ...]], Any]
@@ -87,10 +94,11 @@ def test_every_figure_is_a_series_with_its_value() -> None:
     }
 
 
-def test_the_job_publishes_all_of_cost_but_what_reconciliation_does() -> None:
+def test_the_job_publishes_all_of_cost_but_what_is_held_against_awss_bill() -> None:
     published = {(namespace, name) for namespace, name, _ in read(figure_lines(START, FIGURES))}
     assert {(COST, metric.name) for metric in COST_METRICS} - published == {
-        (COST, RECONCILIATION_ERROR_PERCENT.name)
+        (COST, RECONCILIATION_ERROR_PERCENT.name),
+        (COST, ACCOUNT_BUDGET_USED_PERCENT.name),
     }
     assert published <= set(METRICS)
 
