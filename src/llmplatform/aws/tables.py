@@ -87,6 +87,8 @@ class LogGroup:
     name: str
     retention_days: int
     key: DataKey
+    archived: bool = True
+    """Whether its lines are kept for years more where they are cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ BILLING_API_LOGS: Final = LogGroup("/llm-platform/billing-api", LOG_RETENTION_DA
 WATCH_LOGS: Final = LogGroup("/llm-platform/watch", LOG_RETENTION_DAYS, LOGS_KEY)
 
 # Content of the tenants that opted in. A group of its own under a key of its own, since it is to go sooner.
-CONTENT_LOGS: Final = LogGroup("/llm-platform/content", 7, CONTENT_LOGS_KEY)
+CONTENT_LOGS: Final = LogGroup("/llm-platform/content", 7, CONTENT_LOGS_KEY, archived=False)
 
 EVAL_HISTORY: Final = Bucket("llm-platform-eval-history", SCORES_KEY)
 CALIBRATIONS_PREFIX: Final = "calibrations/"
