@@ -74,12 +74,14 @@ class Emulator:
         self,
         state_dir: Path,
         *,
+        host: str = "127.0.0.1",
         port: int = 0,
         persist: bool = False,
         account_id: str = ACCOUNT_ID,
         ready_within_s: float = READY_WITHIN_S,
     ) -> None:
         self.port = port
+        self._host = host
         self.log_file = state_dir / "emulator.log"
         self._state_dir = state_dir
         self._persist = persist
@@ -124,7 +126,7 @@ class Emulator:
         with self.log_file.open("ab") as log, socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind(("127.0.0.1", self.port))
+                listener.bind((self._host, self.port))
             except OSError as error:
                 raise EmulatorError(f"port {self.port} is taken") from error
             self.port = listener.getsockname()[1]

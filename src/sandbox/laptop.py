@@ -85,12 +85,15 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
             emf = await stack.enter_async_context(
                 serve_emf(session, endpoint_url=watching_url, port=settings.emf_port)
             )
-            traces = await stack.enter_async_context(serve_traces(port=settings.otlp_port))
+            traces = await stack.enter_async_context(
+                serve_traces(host=settings.host, port=settings.otlp_port)
+            )
         await data  # whoever waits for the runtimes' health, as a container does, may count on it
         runtime = await _timed(
             "Bedrock and SageMaker runtimes",
             stack.enter_async_context(
                 serve_runtime(
+                    host=settings.host,
                     port=settings.runtime_port,
                     cloudwatch_url=watching_url,
                     endpoints=_endpoints(),

@@ -105,7 +105,8 @@ async def serve_runtime(
         site = web.TCPSite(runner, host, port)
         await site.start()
         bound_port = runner.addresses[0][1]
-        yield SandboxRuntime(f"http://{host}:{bound_port}", registry, calls, metrics, hardware, runner.server)
+        url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound_port}"
+        yield SandboxRuntime(url, registry, calls, metrics, hardware, runner.server)
 
 
 class _Intake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -44,7 +44,8 @@ async def serve_services(
     """Run the sandbox's emulator until the block ends. Raises EmulatorError, of a given one too."""
     given = settings.emulator_url
     account_id = ACCOUNT_ID if given is None else await _account_of(given, session)
-    async with Emulator(state, port=settings.aws_port, persist=True, account_id=account_id) as own:
+    own = Emulator(state, host=settings.host, port=settings.aws_port, persist=True, account_id=account_id)
+    async with own:
         yield Services(given or own.url, own.url)
 
 

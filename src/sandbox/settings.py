@@ -1,6 +1,7 @@
 """The sandbox's settings: `SANDBOX_*` variables. Nothing needs one."""
 
 import os
+from typing import Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,6 +16,8 @@ class SandboxSettings(BaseSettings):
 
     emulator_url: str | None = Field(default=None, pattern=r"^https?://[^/]+$")
     """Of an AWS emulator that runs already, and serves all but what docs/substrates.md lists."""
+    host: Literal["127.0.0.1", "0.0.0.0"] = "127.0.0.1"
+    """Address to listen on, but for the intake of log lines; 0.0.0.0 in a container with published ports."""
     aws_port: int = Field(default=0, ge=0, le=65_535)
     """Of the sandbox's own emulator."""
     runtime_port: int = Field(default=0, ge=0, le=65_535)

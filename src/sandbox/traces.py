@@ -207,9 +207,9 @@ class _Daemon(asyncio.DatagramProtocol):
 
 @contextlib.asynccontextmanager
 async def serve_traces(
-    *, port: int = 0, daemon_port: int = 0, store: TraceStore | None = None
+    *, host: str = "127.0.0.1", port: int = 0, daemon_port: int = 0, store: TraceStore | None = None
 ) -> AsyncIterator[Traces]:
-    """Serve on loopback until the block ends; a port of 0 chooses one.
+    """Serve until the block ends, the daemon's datagrams on loopback alone; a port of 0 chooses one.
 
     OTLP is at `/v1/traces` (protobuf or JSON, gzip or not), X-Ray's API at its own paths.
     """
@@ -226,7 +226,7 @@ async def serve_traces(
         lambda: _Daemon(held), local_addr=("127.0.0.1", daemon_port)
     )
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, host, port).start()
         traces.port = runner.addresses[0][1]
         traces.daemon_port = daemon.get_extra_info("sockname")[1]
         yield traces
