@@ -35,7 +35,8 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 
 logger = logging.getLogger(__name__)
 
-_NAME: Final = "_platform/access"
+DOCUMENT: Final = "_platform/access"
+"""Its name below the prefix."""
 
 
 class AccessFault(ConfigFault):
@@ -204,4 +205,4 @@ async def _read_access(ssm: "SSMClient", prefix: str) -> Access:
 
 
 def _name(prefix: str) -> str:
-    return f"{prefix.rstrip('/')}/{_NAME}"
+    return f"{prefix.rstrip('/')}/{DOCUMENT}"

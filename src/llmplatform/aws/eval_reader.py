@@ -22,6 +22,8 @@ RETENTION: Final = timedelta(days=EVAL_RESULTS.retention_days)
 
 _BY_TRACE, _BY_JUDGED = EVAL_RESULTS.indexes
 _FIGURES: Final = ("tenant_id", "judged_key", *(_BY_JUDGED.projected or ()))
+SCORE_ATTRIBUTES: Final = (*_FIGURES, EVAL_RESULTS.sort_key.name)
+"""All that `scores_of_tenant` asks for, or asks by: a role that is for figures alone is held to them."""
 
 _TICK: Final = timedelta(microseconds=1)
 
@@ -95,6 +97,7 @@ class EvalReader:
                 ":end": {"S": moment_text(end)},
             },
             ProjectionExpression=",".join(names),
+            Select="SPECIFIC_ATTRIBUTES",  # said aloud for the role that may see no others
             ExpressionAttributeNames=names,
             ConsistentRead=True,
             ScanIndexForward=not newest_first,

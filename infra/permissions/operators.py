@@ -1,0 +1,104 @@
+"""People who run the platform: a policy for who may add tenants, and one for who may erase them.
+
+What an operator only looks at (costs, scores, traces) the console shows; nothing here reads it.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from infra.permissions import keys, stores
+from infra.permissions.account import Account
+from infra.permissions.statement import ANY, Statement, where
+from infra.permissions.watching import keeping_alarms
+from llmplatform.aws.access import DOCUMENT
+from llmplatform.aws.parameters import API_KEYS, EVAL_SAMPLE_RATE, POLICY
+from llmplatform.aws.stored_content import HISTORY_PREFIX
+from llmplatform.aws.tables import CONTENT_LOGS, EVAL_HISTORY, EVAL_RESULTS, EVAL_STREAM
+from llmplatform.erasure import ERASED
+
+_DOCUMENTS: Final = (POLICY, EVAL_SAMPLE_RATE, API_KEYS)
+_TENANTS_COME: Final = "tenants come and go, and each has a path of its own; the documents are named"
+
+
+def tenants(account: Account) -> Iterator[Statement]:
+    """`llm-platform tenant add`, `update`, `remove`, the keys of tenants and of the roles, their alarms."""
+    yield _paths(account)
+    yield Statement(
+        "Documents",
+        ("ssm:DeleteParameters", "ssm:GetParameters", "ssm:PutParameter"),
+        (*(account.parameter(f"{ANY}/{name}") for name in _DOCUMENTS), account.parameter(DOCUMENT)),
+        because=_TENANTS_COME,
+    )
+    yield keys.parameters(account, ("kms:Decrypt", "kms:Encrypt"))
+    yield Statement(
+        "TenantsKeysMade",
+        ("kms:CreateKey", "kms:TagResource"),
+        (ANY,),
+        {
+            "Null": {f"aws:RequestTag/{keys.TENANT_TAG}": ("false",)},
+            **where("ForAllValues:StringEquals", {"aws:TagKeys": keys.TENANT_TAG}),
+        },
+        because="a key has no ARN before it is made; it must be given its tenant as a tag",
+    )
+    yield Statement(
+        "TenantsKeysNamed",
+        ("kms:CreateAlias", "kms:DescribeKey", "kms:EnableKeyRotation"),
+        (account.arn("kms", f"key/{ANY}"),),
+        keys.TAGGED,
+        because=keys.TAGGED_WHY,
+    )
+    yield Statement(
+        "TenantsAliases",
+        ("kms:CreateAlias",),
+        (account.arn("kms", f"alias/{keys.TENANT_ALIASES}{ANY}"),),
+        because="an alias is named for its tenant",
+    )
+    yield from keeping_alarms(account)
+
+
+def erasure(account: Account) -> Iterator[Statement]:
+    """`llm-platform tenant erase`, beside what `tenants` allows: what cannot be undone."""
+    yield Statement(
+        "TenantsKeysEnd",
+        ("kms:ScheduleKeyDeletion",),
+        (account.arn("kms", f"key/{ANY}"),),
+        keys.TAGGED,
+        because=keys.TAGGED_WHY,
+    )
+    yield keys.of_tenants(account, keys.OPEN)  # the proof: ciphertexts can be opened before and not after
+    yield Statement(
+        "Tombstones",
+        ("ssm:GetParameters", "ssm:PutParameter"),
+        (account.parameter(f"{ERASED}/{ANY}"),),
+        because="a tombstone is named for its tenant",
+    )
+    yield stores.rows(account, "Results", EVAL_RESULTS, "Query", "UpdateItem")
+    yield keys.tables(account, EVAL_RESULTS)
+    yield Statement(
+        "HistoryNames",
+        ("s3:ListBucketVersions",),
+        (account.bucket(EVAL_HISTORY),),
+        where("StringLike", {"s3:prefix": f"{HISTORY_PREFIX}{ANY}"}),
+    )
+    yield stores.objects(account, "History", EVAL_HISTORY, (HISTORY_PREFIX,), "DeleteObjectVersion")
+    yield Statement(
+        "Samples",
+        ("kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"),
+        (account.stream(EVAL_STREAM),),
+    )
+    yield keys.stream(account, EVAL_STREAM, keys.OPEN)
+    yield Statement(
+        "ContentLog",
+        ("logs:FilterLogEvents",),
+        (f"{account.log_group(CONTENT_LOGS)}:{ANY}",),
+        because="all streams of one group: Logs names a group so",
+    )
+
+
+def _paths(account: Account) -> Statement:
+    return Statement(
+        "Tenants",
+        ("ssm:GetParametersByPath",),
+        (account.parameter(), account.parameter(ANY)),
+        because=_TENANTS_COME,
+    )

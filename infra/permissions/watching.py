@@ -1,0 +1,105 @@
+"""Watching: the console reads all and writes nothing, the alarms' job keeps the alarms and reads no data."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from infra.permissions import keys, parameters, stores
+from infra.permissions.account import Account
+from infra.permissions.statement import ANY, Statement
+from llmplatform.aws.tables import (
+    CALIBRATIONS_PREFIX,
+    EVAL_DETECTOR,
+    EVAL_HISTORY,
+    EVAL_MINUTES,
+    EVAL_RESULTS,
+    GATEWAY_LOGS,
+    REQUEST_LEDGER,
+    TENANT_COST,
+    TOPICS,
+)
+from llmplatform.eval_parked import PREFIX as PARKED_PREFIX
+from watch.alarming.definitions import PREFIX as ALARMS_PREFIX
+
+_ALL_OR_NONE: Final = "CloudWatch shows composite alarms to those alone who may see all alarms"
+
+
+def console(account: Account) -> Iterator[Statement]:
+    """The console. Which viewer sees which tenant is its own to say, not IAM's."""
+    yield parameters.all_tenants(account)
+    yield parameters.one_tenant(account)
+    yield parameters.roles(account)
+    yield keys.parameters(account)
+    yield stores.rows(account, "Ledger", REQUEST_LEDGER, "BatchGetItem", "Query")
+    yield stores.rows_by(account, "LedgerByTrace", REQUEST_LEDGER, "by-trace")
+    yield stores.rows(account, "Results", EVAL_RESULTS, "Query")
+    yield stores.rows_by(account, "ResultsIndexes", EVAL_RESULTS, "by-trace", "by-judged")
+    yield stores.rows(account, "Minutes", EVAL_MINUTES, "Query")
+    yield stores.rows(account, "Standing", EVAL_DETECTOR, "BatchGetItem", "Query")
+    yield stores.rows(account, "Costs", TENANT_COST, "GetItem", "Query")
+    yield keys.tables(account, REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, TENANT_COST)
+    yield keys.of_tenants(account, keys.OPEN)
+    yield keys.names_of_tenants_keys(account)
+    yield stores.listing(account, "HistoryNames", EVAL_HISTORY, CALIBRATIONS_PREFIX, PARKED_PREFIX)
+    yield stores.objects(account, "Calibrations", EVAL_HISTORY, (CALIBRATIONS_PREFIX,), "GetObject")
+    yield keys.objects(account, EVAL_HISTORY, keys.OPEN)
+    yield Statement(
+        "AllAlarms",
+        ("cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory"),
+        (ANY,),
+        because=_ALL_OR_NONE,
+    )
+    yield Statement(
+        "MetricsTracesAnswers",
+        (
+            "cloudwatch:GetMetricData",
+            "logs:GetQueryResults",
+            "logs:StopQuery",
+            "xray:BatchGetTraces",
+        ),
+        (ANY,),
+        because="metrics, traces and running queries have no ARN",
+    )
+    yield Statement(
+        "LogLines",
+        ("logs:StartQuery",),
+        (f"{account.log_group(GATEWAY_LOGS)}:{ANY}",),
+        because="all streams of one group: Logs names a group so",
+    )
+    yield Statement(
+        "Receivers", ("sns:ListSubscriptionsByTopic",), tuple(account.topic(topic) for topic in TOPICS)
+    )
+
+
+def alarms(account: Account) -> Iterator[Statement]:
+    """What keeps the alarms: of tenants it knows the policies, of scores and costs their metrics' names."""
+    yield parameters.all_tenants(account)
+    yield from keeping_alarms(account)
+
+
+def keeping_alarms(account: Account) -> Iterator[Statement]:
+    """Reading and putting the platform's alarms."""
+    ours = account.arn("cloudwatch", f"alarm:{ALARMS_PREFIX}{ANY}")
+    yield Statement(
+        "AlarmsRead",
+        ("cloudwatch:DescribeAlarms", "cloudwatch:PutCompositeAlarm"),
+        (ANY,),
+        because="CloudWatch lets those alone put composite alarms or see them who may do so with all alarms",
+    )
+    yield Statement(
+        "AlarmsKept",
+        (
+            "cloudwatch:DeleteAlarms",
+            "cloudwatch:ListTagsForResource",
+            "cloudwatch:PutMetricAlarm",
+            "cloudwatch:SetAlarmState",
+            "cloudwatch:TagResource",
+        ),
+        (ours,),
+        because="alarms come and go with tenants and scores; all have the platform's prefix",
+    )
+    yield Statement(
+        "MetricsAndTags",
+        ("cloudwatch:ListMetrics", "tag:GetResources"),
+        (ANY,),
+        because="a metric has no ARN, and the tagging API names no resource",
+    )
