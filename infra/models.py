@@ -32,28 +32,23 @@ def bedrock_arns(models: Iterable[str], deployment: Deployment) -> list[str]:
 
 
 def application_profiles(models: Iterable[str]) -> list[str]:
-    """The profiles that the account made: a model behind one is let through by `bedrock:InferenceProfileArn`."""
+    """The account's own profiles: `bedrock:InferenceProfileArn` lets the models behind them through."""
     return [model for model in models if is_application_profile(model)]
 
 
 def endpoint_arns(catalogue: Catalogue, deployment: Deployment) -> list[str]:
-    """The SageMaker endpoints of the catalogue, and inference components where it names one."""
-    names = (
-        name
+    """The SageMaker endpoints of the catalogue, and the inference components that it names.
+
+    Each as it is written and in lower case, which is how SageMaker writes ARNs.
+    """
+    names = [f"endpoint/{model.endpoint_name}" for model in catalogue.models.values() if model.endpoint_name]
+    names += [
+        f"inference-component/{model.inference_component}"
         for model in catalogue.models.values()
-        if model.endpoint_name is not None
-        for name in (
-            # IAM knows them in lower case, whatever they were created as (Service Authorization Reference).
-            f"endpoint/{model.endpoint_name.lower()}",
-            *(
-                (f"inference-component/{model.inference_component.lower()}",)
-                if model.inference_component
-                else ()
-            ),
-        )
-    )
+        if model.inference_component
+    ]
     prefix = f"arn:aws:sagemaker:{deployment.region}:{deployment.account}"
-    return [f"{prefix}:{name}" for name in dict.fromkeys(names)]
+    return [f"{prefix}:{spelt}" for name in names for spelt in dict.fromkeys((name, name.lower()))]
 
 
 def _arns(model: str, deployment: Deployment) -> Iterator[str]:

@@ -20,8 +20,8 @@ from infra.reasons import explain
 from infra.settings import Deployment
 
 LOG_BUFFER_MIB: Final = 16
-"""What may wait in memory while CloudWatch Logs takes nothing: ten minutes of a task that answers ten requests
-a second with a line of 2.5 KB each. What comes on top is lost, oldest last, and no request waits."""
+"""What may wait in memory while CloudWatch Logs takes nothing: ten minutes of a task that answers ten
+requests a second with a line of 2.5 KB each. What comes on top is lost, and no request waits."""
 USER: Final = "10001"
 """The image's own."""
 DATA_FOLDER: Final = "/etc/llm-platform"
@@ -100,7 +100,7 @@ class FargateProcess(Construct):
         explain(
             self.task,
             {
-                "AwsSolutions-ECS2": "plain settings; what is secret comes by `secrets`, from Secrets Manager",
+                "AwsSolutions-ECS2": "plain settings; what is secret comes from Secrets Manager",
                 "AwsSolutions-IAM5[Resource::*]": "ecr:GetAuthorizationToken has no resource to name",
             },
         )
@@ -126,5 +126,6 @@ def _data_files(deployment: Deployment) -> dict[str, str]:
     files = {
         "LLM_PLATFORM_CATALOGUE": deployment.files.catalogue,
         "LLM_PLATFORM_PRICES": deployment.files.prices,
+        "EVAL_JUDGES": deployment.files.judges,
     }
     return {name: f"{DATA_FOLDER}/{path.name}" for name, path in files.items() if path is not None}

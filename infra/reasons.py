@@ -7,7 +7,7 @@ from constructs import IConstruct
 
 
 def explain(construct: IConstruct, reasons: Mapping[str, str]) -> None:
-    """Acknowledge findings of a construct and of what is below it, by rule: `AwsSolutions-IAM5[Resource::*]`."""
+    """Acknowledge findings of a construct and what is below it, by rule: `AwsSolutions-IAM5[Resource::*]`."""
     Validations.of(construct).acknowledge(
         *(Acknowledgment(id=rule, reason=reason) for rule, reason in reasons.items())
     )

@@ -6,6 +6,7 @@ is one deployment in an account and region: the names of tables and parameters a
 
 import re
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -18,10 +19,12 @@ from pydantic import (
     FilePath,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from llmplatform.errors import ConfigFault
+from watch.limits import Limits
 
 FOLDER: Final = Path(__file__).parent
 LEAST_ZONES_IN_PRODUCTION: Final = 3
@@ -35,7 +38,10 @@ class _Section(BaseModel):
 
 
 class PrefixLists(_Section):
-    """AWS's own lists of the addresses of two services, by region: `aws ec2 describe-managed-prefix-lists`."""
+    """AWS's own lists of the addresses of two services in the region.
+
+    `aws ec2 describe-managed-prefix-lists` tells their ids.
+    """
 
     s3: Annotated[str, StringConstraints(pattern=r"^pl-[0-9a-f]+$")]
     dynamodb: Annotated[str, StringConstraints(pattern=r"^pl-[0-9a-f]+$")]
@@ -73,42 +79,32 @@ class Firewall(_Section):
     """Requests of one client address; what is above gets a 429."""
 
 
-class Tracing(_Section):
-    """Where traces go, and how they are found."""
+class _Numbers(_Section):
+    least: int = Field(ge=0)
+    most: int = Field(ge=1)
 
-    collector_tag: str | None = None
-    """Of the collector's image in the platform's own registry; without it no trace leaves the gateway."""
-    indexed_percent: int = Field(default=100, ge=0, le=100)
-    """The share of the traces it is sent that X-Ray indexes; the gateway has already left out nine of ten."""
-    transaction_search: bool = True
-    """Whether this deployment switches it on. It is one switch an account and region: off where it is on."""
+    @model_validator(mode="after")
+    def _least_comes_first(self) -> Self:
+        if self.least > self.most:
+            raise ValueError("least must not be above most")
+        return self
 
 
-class Schedule(_Section):
+class Schedule(_Numbers):
     """A time from which on a service has another least and most number of tasks."""
 
     cron: Annotated[str, StringConstraints(pattern=r"^\S+( \S+){5}$")]
     """Six fields, as Application Auto Scaling has them: `0 7 ? * MON-FRI *`."""
     time_zone: str = "Etc/UTC"
-    least: int = Field(ge=0)
-    most: int = Field(ge=1)
 
 
-class Tasks(_Section):
+class Tasks(_Numbers):
     """Size and number of a service's tasks on Fargate."""
 
     cpu: Literal[256, 512, 1024, 2048, 4096]
     """In 1/1024 of a vCPU."""
     memory_mib: int = Field(ge=512, le=30_720)
-    least: int = Field(ge=0)
-    most: int = Field(ge=1)
     schedules: tuple[Schedule, ...] = ()
-
-    @model_validator(mode="after")
-    def _least_comes_first(self) -> Self:
-        if any(sizes.least > sizes.most for sizes in (self, *self.schedules)):
-            raise ValueError("least must not be above most")
-        return self
 
 
 class Hosts(_Section):
@@ -130,7 +126,7 @@ class Oidc(_Section):
     client_secret_arn: Arn
     """A secret of Secrets Manager that holds the client's secret as its whole text."""
     addresses: tuple[IPv4Network, ...] = Field(min_length=1)
-    """Where it answers: the load balancer asks it for tokens, and may open connections there and nowhere else."""
+    """Where it answers: the load balancer asks it for tokens, and may connect to nobody else outside."""
     operator_group: str
     billing_group: str | None = None
     tenant_group_prefix: str | None = None
@@ -166,6 +162,7 @@ class Files(_Section):
 
     catalogue: FilePath | None = None
     prices: FilePath | None = None
+    judges: FilePath | None = None
 
 
 class Deployment(_Section):
@@ -182,7 +179,9 @@ class Deployment(_Section):
     hosts: Hosts
     network: Network
     firewall: Firewall = Firewall()
-    tracing: Tracing = Tracing()
+    collector_tag: str | None = None
+    """Of the OpenTelemetry collector's image, in the platform's own registry; without it no trace leaves the
+    gateway."""
     gateway: Tasks
     evalworker: Tasks
     billing_api: Tasks
@@ -192,6 +191,19 @@ class Deployment(_Section):
     """Without it people come to the console with a key alone."""
     receivers: Receivers = Receivers()
     files: Files = Files()
+    alarms: Mapping[str, float] = {}
+    """Thresholds of alarms other than the default: `watch.limits` by name, `gpu_percent = 95`."""
+
+    @property
+    def alarm_limits(self) -> Limits:
+        """Every threshold that no policy decides, whatever the environment of whoever deploys says."""
+        return Limits.model_construct(None, **self.alarms)
+
+    @field_validator("alarms")
+    @classmethod
+    def _are_limits(cls, given: Mapping[str, float]) -> Mapping[str, float]:
+        Limits.model_validate(dict(given))
+        return given
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

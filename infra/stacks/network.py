@@ -1,11 +1,35 @@
-"""Where the processes run: private subnets without a way out, the endpoints of AWS services, the cluster."""
+"""Where the processes run: private subnets without a way out, the endpoints of AWS services, the cluster.
 
-from aws_cdk import App
+No task has a route to the internet: there is no NAT, and the one internet gateway, where there is one at
+all, is the load balancer's subnets'. Names outside AWS are not even resolved, since a name that is asked for
+can carry data too. Tests list every way out.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from aws_cdk import App, Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_route53resolver as resolver
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
 
-from infra.layers import PlatformStack
+from infra.alb_keys import AlbKeys
+from infra.endpoints import Endpoint, endpoints
+from infra.layers import PREFIX, PlatformStack
+from infra.reasons import explain
 from infra.settings import Deployment
+
+TASKS: Final = "tasks"
+LOAD_BALANCER: Final = "load-balancer"
+"""The two kinds of subnets."""
+FLOWS: Final = "flows"
+HTTPS: Final = ec2.Port.tcp(443)
+LOGS_WARM_DAYS: Final = 90
+LOGS_KEPT_DAYS: Final = LOGS_WARM_DAYS + 730
+"""As the design doc has it for logs: 90 days at hand, then two years in Glacier Instant Retrieval."""
 
 
 class NetworkStack(PlatformStack):
@@ -13,13 +37,202 @@ class NetworkStack(PlatformStack):
 
     def __init__(self, app: App, deployment: Deployment) -> None:
         super().__init__(app, "network", deployment, layer=None)
-        self.vpc = ec2.Vpc(
+        self._deployment = deployment
+        self.is_open = deployment.network.exposure == "internet"
+        """Whether the load balancer may be reached from the internet."""
+        self.vpc = self._vpc()
+        self.task_subnets = ec2.SubnetSelection(subnet_group_name=TASKS)
+        self.load_balancer_subnets = ec2.SubnetSelection(subnet_group_name=LOAD_BALANCER)
+        self._endpoints_group = self._closed_group(self, "endpoints", "endpoints of AWS services")
+        self._endpoints_group.add_ingress_rule(
+            ec2.Peer.ipv4(str(deployment.network.cidr)), HTTPS, "tasks of this network"
+        )
+        for endpoint in endpoints(deployment):
+            self._add(endpoint)
+        self._connect_clients()
+        self._resolve_aws_alone()
+        self.logs_bucket = self._logs_bucket()
+        """Of the network and the load balancer: who spoke with whom, and when. Nothing of what was said."""
+        self.vpc.add_flow_log("flows", destination=ec2.FlowLogDestination.to_s3(self.logs_bucket, FLOWS))
+        self.alb_keys_url = None if deployment.oidc is None else AlbKeys(self, self.vpc, self._interface).url
+        """What WATCH_ALB_KEYS_URL is to be; None where nobody signs in at the load balancer."""
+        self.cluster = ecs.Cluster(self, "cluster", cluster_name=PREFIX, vpc=self.vpc)
+        explain(
+            self.cluster,
+            {
+                "AwsSolutions-ECS4": "CPU and memory of each service come without; the processes publish the "
+                "rest themselves, and Container Insights would bill it a second time"
+            },
+        )
+
+    def task_security_group(self, scope: Construct, name: str) -> ec2.SecurityGroup:
+        """A security group for the tasks of one process: out to the endpoints, and nowhere else.
+
+        It lets nothing in; who serves a port lets its load balancer in.
+        """
+        group = self._closed_group(scope, f"{name}-tasks", f"tasks of {name}")
+        group.add_egress_rule(self._endpoints_group, HTTPS, "interface endpoints")
+        lists = self._deployment.network.prefix_lists
+        group.add_egress_rule(ec2.Peer.prefix_list(lists.s3), HTTPS, "S3, by its gateway endpoint")
+        group.add_egress_rule(
+            ec2.Peer.prefix_list(lists.dynamodb), HTTPS, "DynamoDB, by its gateway endpoint"
+        )
+        return group
+
+    def _vpc(self) -> ec2.Vpc:
+        kind = ec2.SubnetType.PUBLIC if self.is_open else ec2.SubnetType.PRIVATE_ISOLATED
+        return ec2.Vpc(
             self,
             "vpc",
-            availability_zones=list(deployment.availability_zones),
+            ip_addresses=ec2.IpAddresses.cidr(str(self._deployment.network.cidr)),
+            availability_zones=list(self._deployment.availability_zones),
             nat_gateways=0,
             subnet_configuration=[
-                ec2.SubnetConfiguration(name="tasks", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
+                ec2.SubnetConfiguration(
+                    name=TASKS, subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=20
+                ),
+                ec2.SubnetConfiguration(
+                    name=LOAD_BALANCER,
+                    subnet_type=kind,
+                    cidr_mask=24,
+                    **({"map_public_ip_on_launch": False} if self.is_open else {}),
+                ),
             ],
         )
-        self.cluster = ecs.Cluster(self, "cluster", vpc=self.vpc)
+
+    def _closed_group(self, scope: Construct, name: str, what: str) -> ec2.SecurityGroup:
+        return ec2.SecurityGroup(
+            scope, name, vpc=self.vpc, description=f"{PREFIX}: {what}", allow_all_outbound=False
+        )
+
+    def _add(self, endpoint: Endpoint) -> None:
+        made: ec2.VpcEndpoint = (
+            self.vpc.add_gateway_endpoint(
+                f"{endpoint.service}-endpoint",
+                service=ec2.GatewayVpcEndpointAwsService(endpoint.service),
+                subnets=[self.task_subnets],
+            )
+            if endpoint.gateway
+            else self._interface(self, endpoint.service)
+        )
+        for statement in endpoint.statements(self._deployment):
+            made.add_to_policy(statement)
+
+    def _interface(self, scope: Construct, service: str) -> ec2.InterfaceVpcEndpoint:
+        zones = self._deployment.availability_zones[: self._deployment.network.endpoint_zones]
+        return ec2.InterfaceVpcEndpoint(
+            scope,
+            f"{service}-endpoint",
+            vpc=self.vpc,
+            service=ec2.InterfaceVpcEndpointService(
+                f"com.amazonaws.{self._deployment.region}.{service}", 443
+            ),
+            subnets=ec2.SubnetSelection(subnet_group_name=TASKS, availability_zones=list(zones)),
+            security_groups=[self._endpoints_group],
+            private_dns_enabled=True,
+            open=False,
+        )
+
+    def _connect_clients(self) -> None:
+        """The way from an internal load balancer to clients in other networks; tasks do not have it."""
+        network = self._deployment.network
+        if network.transit_gateway_id is None:
+            return
+        subnets = self.vpc.select_subnets(subnet_group_name=LOAD_BALANCER)
+        attachment = ec2.CfnTransitGatewayAttachment(
+            self,
+            "clients",
+            transit_gateway_id=network.transit_gateway_id,
+            vpc_id=self.vpc.vpc_id,
+            subnet_ids=subnets.subnet_ids,
+        )
+        addresses = () if self._deployment.oidc is None else self._deployment.oidc.addresses
+        for at, subnet in enumerate(subnets.subnets):
+            for there in dict.fromkeys((*network.clients, *addresses)):
+                route = ec2.CfnRoute(
+                    self,
+                    f"to {there} from {at}",
+                    route_table_id=subnet.route_table.route_table_id,
+                    destination_cidr_block=str(there),
+                    transit_gateway_id=network.transit_gateway_id,
+                )
+                route.node.add_dependency(attachment)
+
+    def _resolve_aws_alone(self) -> None:
+        """Names of AWS are resolved, all others are not: a query is a way out, whatever it is answered."""
+        aws = resolver.CfnFirewallDomainList(self, "aws-names", domains=["*.amazonaws.com", "*.internal"])
+        everything = resolver.CfnFirewallDomainList(self, "all-names", domains=["*"])
+        rules = resolver.CfnFirewallRuleGroup(
+            self,
+            "names",
+            firewall_rules=[
+                {
+                    "action": "ALLOW",
+                    "priority": 1,
+                    "firewallDomainListId": aws.attr_id,
+                    "firewallDomainRedirectionAction": "TRUST_REDIRECTION_DOMAIN",
+                },
+                {
+                    "action": "BLOCK",
+                    "blockResponse": "NXDOMAIN",
+                    "priority": 2,
+                    "firewallDomainListId": everything.attr_id,
+                },
+            ],
+        )
+        resolver.CfnFirewallRuleGroupAssociation(
+            self,
+            "names-of-vpc",
+            firewall_rule_group_id=rules.attr_id,
+            vpc_id=self.vpc.vpc_id,
+            priority=101,
+        )
+
+    def _logs_bucket(self) -> s3.Bucket:
+        deployment = self._deployment
+        bucket = s3.Bucket(
+            self,
+            "logs",
+            bucket_name=f"{PREFIX}-network-logs-{deployment.account}-{deployment.region}",
+            encryption=s3.BucketEncryption.S3_MANAGED,  # the only one that load balancers write under
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            versioned=True,
+            removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+                            transition_after=Duration.days(LOGS_WARM_DAYS),
+                        )
+                    ],
+                    expiration=Duration.days(LOGS_KEPT_DAYS),
+                    noncurrent_version_expiration=Duration.days(30),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
+        )
+        for statement in _flow_logs_are_delivered(bucket, deployment):
+            bucket.add_to_resource_policy(statement)
+        explain(bucket, {"AwsSolutions-S1": "what is in it are access logs; a log of those would log itself"})
+        return bucket
+
+
+def _flow_logs_are_delivered(bucket: s3.Bucket, deployment: Deployment) -> Iterator[iam.PolicyStatement]:
+    by_us = {
+        "StringEquals": {"aws:SourceAccount": deployment.account},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{deployment.region}:{deployment.account}:*"},
+    }
+    wanted = {
+        "s3:PutObject": bucket.arn_for_objects(f"{FLOWS}/AWSLogs/{deployment.account}/*"),
+        "s3:GetBucketAcl": bucket.bucket_arn,
+    }
+    for action, resource in wanted.items():
+        yield iam.PolicyStatement(
+            principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
+            actions=[action],
+            resources=[resource],
+            conditions=by_us,
+        )
