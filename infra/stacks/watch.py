@@ -2,7 +2,10 @@
 
 from aws_cdk import App
 
+from infra.grafana import Grafana
 from infra.layers import PlatformStack
+from infra.platform_alarms import PlatformAlarms
+from infra.receivers import subscribe
 from infra.settings import Deployment
 from infra.stacks.data import DataStack
 from infra.stacks.gateway import GatewayStack
@@ -24,3 +27,6 @@ class WatchStack(PlatformStack):
         gateway: GatewayStack,
     ) -> None:
         super().__init__(app, "watch", deployment, layer="watch")
+        PlatformAlarms(self, "alarms", deployment)
+        subscribe(self, deployment.receivers, data)
+        self.grafana = Grafana(self, "grafana", deployment, data)

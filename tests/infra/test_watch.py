@@ -1,0 +1,160 @@
+"""The platform's own alarms, who hears of them, and what Grafana may read."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from aws_cdk import Stack
+from aws_cdk.assertions import Match, Template
+
+from infra.app import Platform
+from infra.settings import Deployment
+from llmplatform.aws.tables import CONTENT_LOGS, CRITICAL_ALARMS, WARNING_ALARMS
+from watch.alarming.alarm_wire import fields_of, kind_of, normal, tags_of
+from watch.alarming.definitions import AccountNames, definitions_of
+from watch.grafana.athena import CONTENT
+from watch.limits import Limits
+from watch.tables import targets
+
+Of = Callable[[Stack], Template]
+KINDS = {"metric": "AWS::CloudWatch::Alarm", "composite": "AWS::CloudWatch::CompositeAlarm"}
+
+
+def found(template: Template, kind: str, properties: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    props = {} if properties is None else {"Properties": properties}
+    return list(template.find_resources(kind, props or None).values())
+
+
+def test_the_platforms_alarms_are_what_watch_would_put(
+    prod: Platform, template: Of, deployment: Deployment
+) -> None:
+    account = AccountNames(deployment.account, deployment.region, f"https://{deployment.hosts.console}")
+    wanted = {one.name: one for one in definitions_of(targets.Platform(), Limits.model_construct(), account)}
+    made = {
+        alarm["Properties"]["AlarmName"]: (kind, alarm["Properties"])
+        for kind, resource in KINDS.items()
+        for alarm in found(template(prod.watch), resource)
+    }
+    assert made.keys() == wanted.keys()
+    for name, definition in wanted.items():
+        kind, members = made[name]
+        assert kind == kind_of(definition)
+        assert normal(kind_of(definition), members) == fields_of(definition)
+        assert members["Tags"] == tags_of(definition)
+
+
+def test_a_composite_is_made_after_the_alarms_that_it_names(prod: Platform, template: Of) -> None:
+    resources = template(prod.watch).to_json()["Resources"]
+    composites = [one for one in resources.values() if one["Type"] == KINDS["composite"]]
+    assert composites
+    for composite in composites:
+        before = [resources[name]["Properties"]["AlarmName"] for name in composite["DependsOn"]]
+        assert any(f'"{name}"' in composite["Properties"]["AlarmRule"] for name in before)
+        assert composite["Properties"]["ActionsSuppressor"] in before
+
+
+def subscribed(stack: Stack, template: Of, topic: str) -> Iterator[str]:
+    for one in found(template(stack), "AWS::SNS::Subscription"):
+        if topic.replace("-", "") in str(one["Properties"]["TopicArn"]).replace("-", ""):
+            yield one["Properties"]["Protocol"]
+
+
+def test_what_is_critical_goes_to_pagerduty_and_nothing_else_does(prod: Platform, template: Of) -> None:
+    assert list(subscribed(prod.watch, template, CRITICAL_ALARMS.name)) == ["https"]
+    assert list(subscribed(prod.watch, template, WARNING_ALARMS.name)) == []
+
+
+def test_slack_hears_of_both_and_may_only_look_at_alarms(prod: Platform, template: Of) -> None:
+    (channel,) = found(template(prod.watch), "AWS::Chatbot::SlackChannelConfiguration")
+    assert len(channel["Properties"]["SnsTopicArns"]) == 2
+    (guard,) = found(
+        template(prod.watch), "AWS::IAM::ManagedPolicy", {"ManagedPolicyName": "llm-platform-slack"}
+    )
+    (statement,) = guard["Properties"]["PolicyDocument"]["Statement"]
+    assert all(action.split(":")[1].startswith(("Describe", "Get", "List")) for action in statement["Action"])
+    assert channel["Properties"]["GuardrailPolicies"]
+
+
+def test_nobody_is_told_whom_the_deployment_does_not_name(dev: Platform, template: Of) -> None:
+    assert found(template(dev.watch), "AWS::SNS::Subscription") == []
+    assert found(template(dev.watch), "AWS::Chatbot::SlackChannelConfiguration") == []
+
+
+def test_grafana_has_metrics_traces_and_scores(prod: Platform, template: Of) -> None:
+    template(prod.watch).has_resource_properties(
+        "AWS::Grafana::Workspace",
+        {
+            "DataSources": ["CLOUDWATCH", "XRAY", "ATHENA"],
+            "AccountAccessType": "CURRENT_ACCOUNT",
+            "PermissionType": "CUSTOMER_MANAGED",
+            "AuthenticationProviders": ["AWS_SSO"],
+        },
+    )
+
+
+@pytest.fixture
+def grafana_may(prod: Platform, template: Of) -> list[dict[str, Any]]:
+    policies = [
+        policy
+        for policy in found(template(prod.watch), "AWS::IAM::Policy")
+        if "grafanarole" in str(policy["Properties"]["Roles"])
+    ]
+    return [one for policy in policies for one in policy["Properties"]["PolicyDocument"]["Statement"]]
+
+
+def actions(statement: Mapping[str, Any]) -> list[str]:
+    given = statement["Action"]
+    return given if isinstance(given, list) else [given]
+
+
+def test_grafana_reads_no_content_no_ledger_and_no_parameter(grafana_may: list[dict[str, Any]]) -> None:
+    services = {action.split(":")[0] for statement in grafana_may for action in actions(statement)}
+    assert services == {"cloudwatch", "ec2", "logs", "tag", "xray", "athena", "glue", "s3", "kms"}
+    queries = [one for one in grafana_may if "logs:StartQuery" in actions(one)]
+    assert len(queries) == 1
+    assert CONTENT_LOGS.name not in str(queries[0]["Resource"])
+    assert queries[0]["Resource"] != "*"
+
+
+def test_grafana_writes_answers_to_its_own_queries_and_nothing_else(
+    grafana_may: list[dict[str, Any]],
+) -> None:
+    changing = ("Put", "Create", "Delete", "Update", "Set")
+    writes = {
+        (action, str(statement["Resource"]))
+        for statement in grafana_may
+        for action in actions(statement)
+        if action.split(":")[1].startswith(changing)
+    }
+    assert writes == {("s3:PutObject", "arn:aws:s3:::llm-platform-athena-111111111111-us-east-1/*")}
+
+
+def test_athena_finds_no_column_with_what_was_said(prod: Platform, template: Of) -> None:
+    (table,) = found(template(prod.watch), "AWS::Glue::Table")
+    columns = {one["Name"] for one in table["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]}
+    assert {"tenant_id", "trace_id", "judge_identity"} <= columns
+    assert not columns & CONTENT
+
+
+def test_a_query_of_athena_is_bounded_and_its_answer_is_encrypted_and_goes(
+    prod: Platform, template: Of
+) -> None:
+    template(prod.watch).has_resource_properties(
+        "AWS::Athena::WorkGroup",
+        {
+            "WorkGroupConfiguration": {
+                "EnforceWorkGroupConfiguration": True,
+                "BytesScannedCutoffPerQuery": 10 * 2**30,
+                "ResultConfiguration": {"EncryptionConfiguration": {"EncryptionOption": "SSE_KMS"}},
+            }
+        },
+    )
+    template(prod.watch).has_resource_properties(
+        "AWS::S3::Bucket",
+        {
+            "BucketName": "llm-platform-athena-111111111111-us-east-1",
+            "LifecycleConfiguration": {
+                "Rules": [Match.object_like({"ExpirationInDays": 7, "Status": "Enabled"})]
+            },
+        },
+    )
