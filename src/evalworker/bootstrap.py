@@ -231,6 +231,7 @@ def _feed(evaluator: Evaluator, settings: EvalSettings, region: str, clock: Cloc
         application_name=settings.application_name,
         region=region,
         clock=clock,
+        fan_out=settings.fan_out,
         max_batch=settings.batch_records,
         grace_s=settings.stop_grace_s,
     )

@@ -23,8 +23,11 @@ class EvalSettings(BaseSettings):
 
     application_name: str = Field(default="llm-platform-evalworker", min_length=3)
     """Names the table of leases; workers of one name share the stream, another name reads it anew."""
+    fan_out: bool = False
+    """Whether Kinesis pushes records to the worker (enhanced fan-out) instead of being asked each second."""
     batch_records: int = Field(default=200, ge=1, le=10_000)
-    """Records of a shard evaluated together, at most once a second; what a crash interrupts is read again."""
+    """Records of a shard evaluated together, at most once a second; what a crash interrupts is read again.
+    With `fan_out` Kinesis decides how many come at once."""
     judge: str | None = None
     """A name in the list of judges; the list's own default without it."""
     judges: Path | None = None

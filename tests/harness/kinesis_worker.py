@@ -66,6 +66,7 @@ async def main() -> None:
         application_name=os.environ["FEED_APPLICATION"],
         region=os.environ["AWS_REGION"],
         worker_id=worker,
+        fan_out="FEED_FAN_OUT" in os.environ,
         max_batch=20,
         idle_ms=200,
         shard_sync_ms=1_000,

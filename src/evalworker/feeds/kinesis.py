@@ -8,7 +8,7 @@ with credentials and endpoints, is decision 0011.
 import asyncio
 import logging
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from kcl_rs import Scheduler
 
@@ -43,6 +43,7 @@ class KinesisFeed:
         region: str,
         clock: Clock | None = None,
         worker_id: str | None = None,
+        fan_out: bool = False,
         max_batch: int = 200,
         idle_ms: int = 1_000,
         shard_sync_ms: int = 10_000,
@@ -52,12 +53,21 @@ class KinesisFeed:
 
         Credentials and endpoints come from the environment, as for any AWS SDK. `worker_id` must be no
         other worker's; None has one made up. `max_batch` records are read every `idle_ms`, which bounds
-        what one shard can give. `shard_sync_ms` is how long a first worker waits for the lease table that
-        it has just made. `grace_s` is for the batches that are in hand when told to stop.
+        what one shard can give; with `fan_out` Kinesis pushes them instead, as they come and as many as it
+        likes, to the stream's consumer of the name `application_name`. `shard_sync_ms` is how long a first
+        worker waits for the lease table that it has just made. `grace_s` is for the batches that are in hand
+        when told to stop.
         """
         self._processor = processor
         self._tally = FeedTally(clock or SystemClock())
         self._grace_s = grace_s
+        retrieval: dict[str, Any] = {"retrieval_mode": "FANOUT"}
+        if not fan_out:
+            retrieval = {
+                "retrieval_mode": "POLLING",
+                "max_records": max_batch,
+                "idle_time_between_reads_millis": idle_ms,
+            }
         self._consumer = partial(
             Scheduler,
             stream_name=stream,
@@ -65,10 +75,8 @@ class KinesisFeed:
             region=region,
             worker_identifier=worker_id,
             initial_position="TRIM_HORIZON",
-            retrieval_mode="POLLING",
-            max_records=max_batch,
-            idle_time_between_reads_millis=idle_ms,
             shard_sync_interval_millis=shard_sync_ms,
+            **retrieval,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 kcl-rs needs up to half a minute for a first lease and as long to notice a dead owner, so one story is played
 once for all tests here, and they look at what it left. What each record does is `harness.kinesis_worker`'s.
+It is played both ways: asking for records, and being pushed to by enhanced fan-out.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from harness.cuttable import Cuttable
+from harness.fan_out import FanOut, fanned_out
 from harness.kinesis import Consumer, KinesisLocal, Seen, aws_client, seen
 from harness.platform import eventually
 from sandbox.emulator import Emulator
@@ -194,7 +196,7 @@ async def _outages(chapter: Chapter, store: Cuttable) -> None:
 
 
 async def _play(folder: Path) -> dict[str, Chapter]:
-    async with KinesisLocal(folder) as kinesis, Emulator(folder) as aws:
+    async with KinesisLocal(folder) as kinesis, Emulator(folder) as aws, fanned_out(kinesis) as fan_out:
         leases = aws_client("dynamodb", aws.url)
         store = Cuttable(aws.port)
         await store.mend()
@@ -202,18 +204,32 @@ async def _play(folder: Path) -> dict[str, Chapter]:
         usual = {**aws.environment(), "AWS_ENDPOINT_URL_KINESIS": kinesis.url}
         # One attempt a call: kcl-rs gives its own start up after twenty.
         through_store = {**usual, "AWS_ENDPOINT_URL_DYNAMODB": store.url, "AWS_MAX_ATTEMPTS": "1"}
-        sharing, endings, outages = chapters = [
-            Chapter(name, folder / name, kinesis, leases, environment)
-            for name, environment in (("sharing", usual), ("endings", usual), ("outages", through_store))
+        pushed = {**usual, "AWS_ENDPOINT_URL_KINESIS": fan_out.url, "FEED_FAN_OUT": "1"}
+        told = {
+            "sharing": usual,
+            "endings": usual,
+            "sharing-pushed": pushed,
+            "endings-pushed": pushed,
+            "outages": through_store,
+        }
+        chapters = [
+            Chapter(name, folder / name, kinesis, leases, environment) for name, environment in told.items()
         ]
         try:
             for chapter in chapters:
                 chapter.folder.mkdir()
-                await kinesis.create_stream(chapter.name, 2 if chapter is sharing else 1)
+                await kinesis.create_stream(chapter.name, 2 if "sharing" in chapter.name else 1)
             async with asyncio.TaskGroup() as together:
-                together.create_task(_sharing(sharing))
-                together.create_task(_endings(endings))
-                together.create_task(_outages(outages, store))
+                for chapter in chapters:
+                    match chapter.name.partition("-")[0]:
+                        case "sharing":
+                            together.create_task(_sharing(chapter))
+                        case "endings":
+                            together.create_task(_endings(chapter))
+                        case _:
+                            together.create_task(_outages(chapter, store))
+            for chapter in chapters:
+                _note_subscriptions(chapter, fan_out)
         finally:
             for chapter in chapters:
                 for worker in chapter.workers.values():
@@ -222,19 +238,24 @@ async def _play(folder: Path) -> dict[str, Chapter]:
     return {chapter.name: chapter for chapter in chapters}
 
 
+def _note_subscriptions(chapter: Chapter, fan_out: FanOut) -> None:
+    mine = [shard for consumer, shard, _ in fan_out.subscriptions if f"stream/{chapter.name}/" in consumer]
+    chapter.facts["subscriptions"] = Counter(mine)
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chapter]:
     return asyncio.run(_play(tmp_path_factory.mktemp("kinesis")))
 
 
-@pytest.fixture
-def sharing(story: dict[str, Chapter]) -> Chapter:
-    return story["sharing"]
+@pytest.fixture(params=["sharing", "sharing-pushed"])
+def sharing(story: dict[str, Chapter], request: pytest.FixtureRequest) -> Chapter:
+    return story[request.param]
 
 
-@pytest.fixture
-def endings(story: dict[str, Chapter]) -> Chapter:
-    return story["endings"]
+@pytest.fixture(params=["endings", "endings-pushed"])
+def endings(story: dict[str, Chapter], request: pytest.FixtureRequest) -> Chapter:
+    return story[request.param]
 
 
 @pytest.fixture
@@ -242,7 +263,7 @@ def outages(story: dict[str, Chapter]) -> Chapter:
     return story["outages"]
 
 
-@pytest.mark.parametrize("name", ["sharing", "endings", "outages"])
+@pytest.mark.parametrize("name", ["sharing", "sharing-pushed", "endings", "endings-pushed", "outages"])
 def test_every_record_is_seen_whatever_happens(story: dict[str, Chapter], name: str) -> None:
     assert story[name].sent <= {one.id for one in story[name].seen()}
 
@@ -289,6 +310,13 @@ def test_a_stopped_worker_leaves_its_unfinished_batch_to_the_next(endings: Chapt
     assert endings.facts["given up at the stop"] == 1
     assert not endings.facts["stop moved the checkpoint"]
     assert endings.times("stopped", "heir") == 1
+
+
+def test_who_is_pushed_to_subscribes_again_when_a_subscription_is_over(story: dict[str, Chapter]) -> None:
+    subscriptions = story["sharing-pushed"].facts["subscriptions"]
+    assert set(subscriptions) == {f"shardId-{n:012}" for n in range(5)}
+    assert max(subscriptions.values()) > 1
+    assert not story["sharing"].facts["subscriptions"]
 
 
 def test_a_feed_that_is_cancelled_ends_its_consumer(sharing: Chapter) -> None:
