@@ -40,7 +40,13 @@ from llmplatform.aws.sessions import CredentialSource, aws_session, endpoint_url
 from llmplatform.catalogue import Catalogue, load_catalogue
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.invocation import InvocationRecord
-from llmplatform.metrics import AVAILABILITY, CIRCUIT_OPEN, POLICY_AGE_SECONDS, TOKENIZER_MISSING
+from llmplatform.metrics import (
+    AVAILABILITY,
+    CIRCUIT_OPEN,
+    POLICY_AGE_SECONDS,
+    REQUESTS_IN_FLIGHT,
+    TOKENIZER_MISSING,
+)
 from llmplatform.process.lines import line_sink
 from llmplatform.process.tracing import otlp_exporter, process_resource
 from llmplatform.sampling import keep_trace
@@ -169,6 +175,7 @@ def build_gateway(
             {
                 AVAILABILITY.name: 0 if _not_ready(policies, in_flight) else 1,
                 POLICY_AGE_SECONDS.name: policies.age_s,
+                REQUESTS_IN_FLIGHT.name: in_flight.total,
                 TOKENIZER_MISSING.name: len(counters.fallbacks),
             },
         )

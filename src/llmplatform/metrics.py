@@ -163,6 +163,12 @@ AVAILABILITY: Final = _pipeline(
 POLICY_AGE_SECONDS: Final = _pipeline(
     "policy_age_seconds", "Seconds", "component", "Age of the oldest tenant policy that is being applied."
 )
+REQUESTS_IN_FLIGHT: Final = _pipeline(
+    "requests_in_flight",
+    "Count",
+    "component",
+    "Requests that a task is answering, drains included, once a minute; the average is per task.",
+)
 TOKENIZER_MISSING: Final = _pipeline(
     "tokenizer_missing", "Count", "component", "Catalogue models whose tokenizer is not on this machine."
 )
@@ -390,6 +396,7 @@ PIPELINE_METRICS: Final = (
     SINK_PENDING,
     AVAILABILITY,
     POLICY_AGE_SECONDS,
+    REQUESTS_IN_FLIGHT,
     TOKENIZER_MISSING,
     CIRCUIT_OPEN,
     TELEMETRY_FAULTS,
