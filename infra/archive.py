@@ -102,6 +102,9 @@ class LogArchive(Construct):
                 resources=[self._key.key_arn],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{deployment.region}.amazonaws.com"}},
             ),
+            iam.PolicyStatement(
+                actions=["logs:PutLogEvents"], resources=[f"{_logs(deployment)}:{DELIVERIES}/*"]
+            ),
         ]
 
     def _send(self, group: logs.LogGroup, name: str) -> None:
