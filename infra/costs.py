@@ -1,0 +1,113 @@
+"""What a deployment costs a month before anybody asks it something, counted from its templates.
+
+`python -m infra.costs` writes the table into docs/deploy.md. What depends on requests is `llm-platform
+estimate`'s to say.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from infra.assembly import templates_of
+from infra.document import replaced
+from infra.settings import FOLDER, read_deployment
+from llmplatform import fixed_costs
+from llmplatform.fixed_costs import MonthlyLine, Service
+from llmplatform.prices import load_prices
+
+DOCUMENT: Final = FOLDER.parent / "docs" / "deploy.md"
+AS_OF: Final = date(2026, 11, 29)
+"""The day whose prices the document tells."""
+
+Resources = Mapping[str, Mapping[str, Any]]
+
+
+def standing(templates: Iterable[Resources]) -> fixed_costs.Deployment:
+    """What stands in an account, by how it is billed; `templates` are resources by logical name."""
+    stacks = [list(resources.items()) for resources in templates]
+    everything = [resource for stack in stacks for _, resource in stack]
+
+    def of(kind: str) -> list[Mapping[str, Any]]:
+        return [one.get("Properties", {}) for one in everything if one["Type"] == kind]
+
+    interfaces = [one for one in of("AWS::EC2::VPCEndpoint") if one.get("VpcEndpointType") == "Interface"]
+    acls = of("AWS::WAFv2::WebACL")
+    return fixed_costs.Deployment(
+        services=tuple(service for stack in stacks for service in _services(dict(stack))),
+        zones=max((len(one["SubnetIds"]) for one in interfaces), default=0),
+        interface_endpoints=len(interfaces),
+        load_balancers=len(of("AWS::ElasticLoadBalancingV2::LoadBalancer")),
+        web_acls=len(acls),
+        web_acl_rules=sum(len(acl["Rules"]) for acl in acls),
+        keys=len(of("AWS::KMS::Key")),
+        streams=len(of("AWS::Kinesis::Stream")),
+        alarms=len(of("AWS::CloudWatch::Alarm")),
+        composite_alarms=len(of("AWS::CloudWatch::CompositeAlarm")),
+        grafana_editors=len(of("AWS::Grafana::Workspace")),
+    )
+
+
+def _services(resources: Resources) -> Iterator[Service]:
+    """Services with the tasks that they have at least."""
+    targets = [
+        one["Properties"]
+        for one in resources.values()
+        if one["Type"] == "AWS::ApplicationAutoScaling::ScalableTarget"
+    ]
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::ECS::Service":
+            continue
+        task = resources[resource["Properties"]["TaskDefinition"]["Ref"]]["Properties"]
+        (least,) = (target["MinCapacity"] for target in targets if name in str(target["ResourceId"]))
+        yield Service(
+            name=task["Family"].removeprefix("llm-platform-"),
+            tasks=least,
+            vcpu=Decimal(task["Cpu"]) / 1024,
+            memory_gb=Decimal(task["Memory"]) / 1024,
+        )
+
+
+def lines_of(name: str) -> tuple[MonthlyLine, ...]:
+    """The month of one of the deployments that come with the platform."""
+    deployment = read_deployment(FOLDER / f"{name}.toml")
+    there = standing(templates_of(deployment).values())
+    return fixed_costs.monthly_lines(there, load_prices(), at=AS_OF, region=deployment.region)
+
+
+def table() -> str:
+    """Both deployments side by side, as Markdown."""
+    months = {name: {line.what: line for line in lines_of(name)} for name in ("dev", "prod")}
+    rows = ["| what stands there | dev | | prod | |", "|---|---:|---:|---:|---:|"]
+    for what in dict.fromkeys(what for month in months.values() for what in month):
+        cells = [cell for month in months.values() for cell in _cells(month.get(what))]
+        rows.append(f"| {what} | {' | '.join(cells)} |")
+    sums = [
+        cell
+        for month in months.values()
+        for cell in ("", f"**${fixed_costs.known_usd(month.values()):,.0f}**")
+    ]
+    rows.append(f"| **a month, before any request** | {' | '.join(sums)} |")
+    missing = sorted({what for month in months.values() for what in fixed_costs.unpriced(month.values())})
+    if missing:
+        rows += ["", f"Not known, and in no sum: {', '.join(missing)}."]
+    return "\n".join(rows)
+
+
+def _cells(line: MonthlyLine | None) -> tuple[str, str]:
+    if line is None:
+        return "–", "–"
+    amount = "unknown" if line.amount_usd is None else f"${line.amount_usd:,.0f}"
+    return f"{line.units.normalize():,f} {line.unit}", amount
+
+
+def main() -> None:
+    """Write the table into the document."""
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), "costs", table()), encoding="utf-8")
+    sys.stdout.write(f"{Path(DOCUMENT).name} has the table of costs\n")
+
+
+if __name__ == "__main__":
+    main()
