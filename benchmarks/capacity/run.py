@@ -1,6 +1,6 @@
 """Closed formulas of `llm-platform estimate` beside a simulation of the same day.
 
-    .venv/bin/python benchmarks/capacity/run.py [--quick] [--seed 1]
+    .venv/bin/python -m benchmarks.capacity.run [--quick] [--seed 1]
 
 A day of requests drawn by chance (`day.py`), its streams and how they are given to tasks (`streaming.py`),
 the writes of the largest tenant, the samples' bytes, and the judge's queue (`judging.py`), at the design's
@@ -15,10 +15,10 @@ from decimal import Decimal
 from typing import Final
 
 import numpy as np
-from day import Day, drawn, minutes, zipf
-from judging import judged
-from streaming import streamed
 
+from benchmarks.capacity.day import Day, drawn, minutes, zipf
+from benchmarks.capacity.judging import judged
+from benchmarks.capacity.streaming import streamed
 from llmplatform.aws.tables import LEDGER_SHARDS
 from llmplatform.clock import SystemClock
 from llmplatform.footprint import LEDGER_ROW_UNITS, RESULT_UNITS, SAMPLE_BYTES
@@ -45,16 +45,14 @@ class Compared:
 def main() -> None:
     """Simulate, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="the design's scale and a hundredth of its streams"
-    )
+    parser.add_argument("--quick", action="store_true", help="the design's scale alone")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     rows = [*compared(np.random.default_rng(asked.seed), quick=asked.quick)]
     print("| | scale | computed | simulated | simulated / computed |\n|---|---|---:|---:|---:|")
     for row in rows:
         ratio = row.simulated / row.computed
-        print(f"| {row.what} | {row.scale} | {row.computed:,.1f} | {row.simulated:,.1f} | {ratio:.2f} |")
+        print(f"| {row.what} | {row.scale} | {row.computed:,.2f} | {row.simulated:,.2f} | {ratio:.2f} |")
 
 
 def compared(chance: np.random.Generator, *, quick: bool) -> Iterator[Compared]:
@@ -155,7 +153,6 @@ def _judge(needs: Needs, chance: np.random.Generator) -> Iterator[Compared]:
         samples_per_s=rate, shards=4, slots=slots, call_s=call_s, seconds=JUDGED_S, chance=chance
     )
     yield Compared("the judge's calls at once", "1×", rate * call_s, at_peak.slots_used * slots)
-    yield Compared("seconds to a verdict, of 99 in 100, over one call", "1×", call_s, at_peak.waited_s)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from day import MINUTE, SECONDS, Counts, Day
+
+from benchmarks.capacity.day import MINUTE, SECONDS, Counts, Day, Floats
 
 SPREAD: Final = 0.8
 """Sigma of the lognormal that a reply's tokens are drawn from."""
@@ -42,7 +43,8 @@ def streamed(
     return Streams(int(together.max()), float(by_minute.max()), int(max(by_task)))
 
 
-def _at_once(starts: np.ndarray, ends: np.ndarray) -> Counts:  # type: ignore[type-arg]  # of seconds
+def _at_once(starts: Floats, ends: Floats) -> Counts:
+    """Of each second of the day."""
     began = np.bincount(starts.astype(np.int64), minlength=SECONDS)[:SECONDS]
     ended = np.bincount(np.minimum(ends, SECONDS).astype(np.int64), minlength=SECONDS + 1)[:SECONDS]
     at_once: Counts = np.cumsum(began - ended)

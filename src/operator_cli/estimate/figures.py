@@ -170,6 +170,9 @@ SCALED_TASKS: Final = _measured(
     "times the mean need, where tasks are scaled and held for half an hour",
     "benchmarks/capacity",
 )
+PARAMETERS_PAGE_S: Final = _assumed(
+    "0.01", "0.02", "0.05", "s a page of parameters", "one call after another; measured on no account yet"
+)
 HISTORY_FILES: Final = _assumed(
     "0.2",
     "1",

@@ -20,14 +20,14 @@ from operator_cli.estimate.quotas import Quota
 from operator_cli.estimate.workload import Growth, Workload
 
 _MINUTE_S: Final = 60
-_STEPS_A_DOUBLING: Final = 8
+_STEPS_A_DOUBLING: Final = 4
 _HALVINGS: Final = 7
 _DOUBLINGS: Final = 12
 FACTORS: Final = tuple(
     Decimal(2) ** (Decimal(step) / _STEPS_A_DOUBLING)
     for step in range(-_HALVINGS * _STEPS_A_DOUBLING, _DOUBLINGS * _STEPS_A_DOUBLING + 1)
 )
-"""Sizes that are tried, a twelfth apart: nothing here is known better."""
+"""Sizes that are tried, a fifth apart: nothing here is known better."""
 SMALLEST: Final = FACTORS[0]
 """What is full there is full at any size."""
 
@@ -108,7 +108,7 @@ def _of_models(needs: Needs) -> Iterator[Limit]:
     used[key] = used.get(key, Range.exactly(0)) + judged * (needs.samples_per_s * _MINUTE_S)
     for key, tokens in used.items():
         yield Limit(
-            f"tokens a minute, {key}",
+            f"Bedrock, {key}",
             tokens,
             quotas.tokens_a_minute(key),
             "ask for more in Service Quotas, weeks before; name fallbacks of other models or scopes; keep "
@@ -118,39 +118,47 @@ def _of_models(needs: Needs) -> Iterator[Limit]:
 
 def _of_tasks(needs: Needs) -> Iterator[Limit]:
     yield Limit(
-        "vCPU of all tasks",
+        "all tasks",
         needs.vcpu,
         quotas.FARGATE_VCPU,
         "ask for more in Service Quotas before going live",
     )
     yield Limit(
-        "tasks behind the load balancer",
+        "behind the load balancer",
         needs.peak_gateway_tasks,
         quotas.LOAD_BALANCER_TARGETS,
         "ask for more targets, or a second load balancer and service",
     )
     yield Limit(
-        "parameters read a second",
+        "reads of Parameter Store",
         needs.parameter_reads_per_s,
         quotas.PARAMETER_READS,
         "turn on higher throughput (100 calls/s by path); beyond that one task must read for all: until then "
         "`policy-age` rings, changes take longer, and tasks that start may find no tenants",
     )
     yield Limit(
-        "parameters",
+        "a reading of all parameters",
+        needs.parameters_read_s,
+        Quota(
+            needs.facts.house.policy_load_s, "s", "llmplatform.aws.parameters: LOAD_WITHIN_S", adjustable=True
+        ),
+        "what is not read whole is not taken: read pages side by side, or tenants from a table",
+    )
+    yield Limit(
+        "Parameter Store",
         Range.exactly(needs.parameters),
         quotas.PARAMETERS,
         "the advanced tier for new ones (100,000, 0.05 USD each a month), or tenants in a table",
     )
     shards = max(Decimal(quotas.STREAM_SHARDS_AT_FIRST), _whole(2 * needs.stream_bytes_per_s / 2**20))
     yield Limit(
-        "workers for each shard",
+        "evaluation workers",
         needs.peak_worker_tasks,
         Quota(shards, "workers", "a worker beyond the stream's shards waits", adjustable=True),
         "raise EVAL_JUDGE_IN_FLIGHT: a worker has CPU for 1,000 samples a second, and 32 calls for eight",
     )
     yield Limit(
-        "bytes a second into the stream",
+        "into the stream",
         Range.exactly(needs.stream_bytes_per_s),
         quotas.STREAM_BYTES,
         "it grows by itself to twice the peak of 30 days; before a sudden step, provision it for a day",
@@ -159,32 +167,32 @@ def _of_tasks(needs: Needs) -> Iterator[Limit]:
 
 def _of_tables(needs: Needs) -> Iterator[Limit]:
     yield Limit(
-        "writes a second, request-ledger",
+        "request-ledger",
         Range.exactly(needs.ledger_writes_per_s),
         quotas.TABLE_WRITES,
         "ask for a higher quota of the table; warm it before a step, a new one takes 4,000 units",
     )
     yield Limit(
-        "writes to one partition, request-ledger",
+        "request-ledger, one partition",
         needs.hottest_ledger_partition,
         quotas.PARTITION_WRITES,
         "raise LEDGER_SHARDS at an hour's boundary: writers and readers take the number from one place",
     )
     yield Limit(
-        "writes to one partition, eval-results",
+        "eval-results, one partition",
         needs.hottest_results_partition,
         quotas.PARTITION_WRITES,
         "lower the tenant's sample rate, or give the table's key a shard: a tenant has one partition",
     )
     rows = needs.rows_per_day / 24 * needs.workload.peak_to_mean
     yield Limit(
-        "an hourly run of the cost job",
+        "cost job, one run",
         needs.cost_run_s(rows),
         quotas.JOB_SECONDS,
         "lower COST_CLOSE_AFTER_H (fewer hours a run), or share tenants out over several runs",
     )
     yield Limit(
-        "an hour's status, tenant-cost",
+        "tenant-cost, an hour's status",
         known.STATUS_BYTES_AN_OWNER.value * (needs.workload.tenants + 2),
         quotas.ITEM_BYTES,
         "short tenant ids; beyond that, a status for each group of owners",
@@ -193,7 +201,7 @@ def _of_tables(needs: Needs) -> Iterator[Limit]:
 
 def _of_watching(needs: Needs) -> Iterator[Limit]:
     yield Limit(
-        "alarms",
+        "alarms in CloudWatch",
         Range.exactly(needs.alarms.total),
         quotas.ALARMS,
         "ask for more in Service Quotas; or WATCH_BANDS=false, and fewer models a tenant",
@@ -210,26 +218,26 @@ def _of_ours(needs: Needs, observing: Sequence[Part]) -> Iterator[Limit]:
     house = needs.facts.house
     judge = [part for part in observing if part.name == JUDGE]
     yield Limit(
-        "judging the largest tenant, a day",
+        "judging the largest tenant, our budget",
         month_of(judge) * (needs.workload.largest_tenant / DAYS_IN_A_MONTH),
-        _ours(house.judge_daily_budget_usd, "USD", "EVAL_DAILY_BUDGET_USD"),
+        _ours(house.judge_daily_budget_usd, "USD/day", "EVAL_DAILY_BUDGET_USD"),
         "raise its judge_daily_budget_usd, or lower its rate: what is over is skipped, and seen as `budget`",
     )
     if house.observing_daily_budget_usd is not None:
         yield Limit(
-            "observing, a day",
+            "observing, our budget",
             metered_month_of(observing) * (1 / DAYS_IN_A_MONTH),
-            _ours(house.observing_daily_budget_usd, "USD", "COST_OBSERVABILITY_DAILY_BUDGET_USD"),
+            _ours(house.observing_daily_budget_usd, "USD/day", "COST_OBSERVABILITY_DAILY_BUDGET_USD"),
             "raise it with the traffic, or lower rates: from 80 % on the brake holds sampling down",
         )
     yield Limit(
-        "series",
+        "series, our budget",
         Range.exactly(needs.series),
         _ours(Decimal(house.max_series), "series", "WATCH_MAX_SERIES"),
         "raise it when the bill may rise; fewer models a tenant make fewer series",
     )
     yield Limit(
-        "alarms that `watch apply` puts",
+        "alarms, our budget",
         Range.exactly(needs.alarms.total),
         _ours(Decimal(house.max_alarms), "alarms", "WATCH_MAX_ALARMS"),
         "raise it when the bill may rise",

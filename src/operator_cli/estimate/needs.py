@@ -71,6 +71,9 @@ class House:
     max_series: int
     max_alarms: int
     policy_refresh_s: Decimal
+    """How often a process reads all parameters."""
+    policy_load_s: Decimal
+    """How long that may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +223,17 @@ class Needs:
     @property
     def parameter_reads_per_s(self) -> Range:
         """Every process reads all parameters again and again, a page at a time."""
-        pages = _at_least(1, Decimal(self.parameters) / PARAMETERS_A_READ)
-        return (self.doors + self.peak_worker_tasks) * (pages / self.facts.house.policy_refresh_s)
+        readers = self.doors + self.peak_worker_tasks
+        return readers * (self._parameter_pages / self.facts.house.policy_refresh_s)
+
+    @property
+    def parameters_read_s(self) -> Range:
+        """How long a process takes to read all parameters."""
+        return known.PARAMETERS_PAGE_S.value * self._parameter_pages
+
+    @property
+    def _parameter_pages(self) -> Decimal:
+        return _at_least(1, Decimal(self.parameters) / PARAMETERS_A_READ)
 
     @property
     def key_reads_per_s(self) -> Range:

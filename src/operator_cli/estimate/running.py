@@ -8,6 +8,7 @@ from decimal import Decimal
 from costagg.settings import read_settings as read_cost_settings
 from evalworker.settings import read_settings as read_evaluation_settings
 from gateway.settings import read_settings as read_gateway_settings
+from llmplatform.aws.parameters import LOAD_WITHIN_S
 from llmplatform.catalogue import load_catalogue
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.judges import load_judge_models
@@ -59,6 +60,7 @@ def estimate_here(options: Options, environ: Mapping[str, str], clock: Clock) ->
             max_series=watching.max_series,
             max_alarms=watching.max_alarms,
             policy_refresh_s=Decimal(str(read_gateway_settings()[0].policy_refresh_s)),
+            policy_load_s=Decimal(str(LOAD_WITHIN_S)),
         ),
     )
     workload = Workload(

@@ -113,10 +113,14 @@ def _shares(found: Estimate) -> Table:
 
 
 def _limits(found: Estimate) -> Table:
-    table = _table([*(times(size.factor) for size in found.sizes), "full at"])
+    first = times(found.sizes[0].factor)
+    table = _table([f"used at {first}", "allowed", *(times(size.factor) for size in found.sizes), "full at"])
     for filling in found.fillings:
-        cells = (full(limit.fullness) for limit in filling.limits)
-        table.add_row(filling.limits[0].name, *cells, _full_at(filling))
+        limit = filling.limits[0]
+        allowed = UNKNOWN if limit.quota.value is None else short(limit.quota.value)
+        fullness = (full(each.fullness) for each in filling.limits)
+        name = f"{limit.name}, {limit.quota.unit}"
+        table.add_row(name, short(limit.used.likely), allowed, *fullness, _full_at(filling))
     return table
 
 
