@@ -13,20 +13,8 @@ from operator_cli.estimate.parts import Part, bought, tasks_of
 from operator_cli.estimate.pricing import DAYS_IN_A_MONTH, HOURS, Pricing, added
 
 ZONES: Final = 3
-INTERFACE_ENDPOINTS: Final = (
-    "bedrock-runtime",
-    "sagemaker.runtime",
-    "kinesis-streams",
-    "ssm",
-    "kms",
-    "logs",
-    "monitoring",
-    "xray",
-    "sts",
-    "ecr.api",
-    "ecr.dkr",
-)
-"""Those of S3 and DynamoDB are gateways, and cost nothing."""
+INTERFACE_ENDPOINTS: Final = 16
+"""Services that tasks call, as `infra/endpoints.py` has them; those of S3 and DynamoDB cost nothing."""
 WEB_ACL_RULES_SET: Final = 4
 
 BALANCER_UNITS: Final = "AWSELB/LCUUsage"
@@ -78,7 +66,7 @@ def serving_parts(needs: Needs, pricing: Pricing) -> Iterator[Part]:
         ),
         pricing.source_of(WEB_ACL_REQUESTS),
     )
-    endpoints = Range.exactly(len(INTERFACE_ENDPOINTS) * ZONES)
+    endpoints = Range.exactly(INTERFACE_ENDPOINTS * ZONES)
     yield bought(
         "endpoints, by the hour", ENDPOINT_HOURS, endpoints * HOURS, "hours", pricing, layer="serving"
     )

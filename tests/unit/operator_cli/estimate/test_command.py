@@ -21,8 +21,9 @@ def test_without_options_it_is_about_the_designs_scale() -> None:
 
 def test_it_takes_what_it_is_told() -> None:
     words = (
-        "estimate --tenants 20 --requests-per-day 300000 --tokens-per-request 1000 --models nova-lite=2,nova-pro "
-        "--sample-rate 0.1 --judge nova-2-lite --no-bands --scale 1,2.5 --grow traffic --region us-east-1 --json"
+        "estimate --tenants 20 --requests-per-day 300000 --tokens-per-request 1000 --scale 1,2.5 "
+        "--models nova-lite=2,nova-pro --sample-rate 0.1 --judge nova-2-lite --no-bands --grow traffic "
+        "--region us-east-1 --json"
     )
     facts = json.loads(RUNNER.invoke(app, words.split()).stdout)
     assert (facts["judge"], facts["grow"]) == ("nova-2-lite", "traffic")

@@ -49,7 +49,7 @@ def test_a_web_acl_is_paid_by_rules_and_requests() -> None:
 
 def test_endpoints_are_paid_in_three_zones_whatever_goes_through_them() -> None:
     few, many = (parts_of(needs(requests_per_day=n))["endpoints, by the hour"] for n in (1, 10**9))
-    assert usd(few) == usd(many) == len(INTERFACE_ENDPOINTS) * 3 * 730 * Decimal("0.01")
+    assert usd(few) == usd(many) == INTERFACE_ENDPOINTS * 3 * 730 * Decimal("0.01")
 
 
 def test_reading_api_keys_again_grows_with_the_square_of_tenants() -> None:
