@@ -6,9 +6,9 @@ loaded first. `pykdtree` is installed for nothing but its copy, a quarter of a m
 """
 
 import ctypes
+import os
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +24,11 @@ def provide_openmp() -> None:
     except OSError:
         bundled = bundled_openmp()
         if bundled is not None:
-            with tempfile.NamedTemporaryFile(suffix=".so") as copy:
+            # In memory: where a container may write, it may seldom execute.
+            with os.fdopen(os.memfd_create(bundled.name), "wb") as copy:
                 copy.write(with_soname(bundled.read_bytes(), bundled.name.encode()))
                 copy.flush()
-                ctypes.CDLL(copy.name, mode=ctypes.RTLD_GLOBAL)
+                ctypes.CDLL(f"/proc/self/fd/{copy.fileno()}", mode=ctypes.RTLD_GLOBAL)
 
 
 def bundled_openmp() -> Path | None:
