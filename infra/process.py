@@ -80,7 +80,7 @@ class FargateProcess(Construct):
             secrets=dict(secrets or {}),
             readonly_root_filesystem=True,
             user=USER,
-            linux_parameters=_without_capabilities(self, "linux"),
+            linux_parameters=without_capabilities(self, "linux"),
             stop_timeout=Duration.seconds(stop_timeout_s),
             health_check=ecs.HealthCheck(
                 command=list(HEALTH_CHECK),
@@ -115,7 +115,8 @@ class FargateProcess(Construct):
         )
 
 
-def _without_capabilities(scope: Construct, name: str) -> ecs.LinuxParameters:
+def without_capabilities(scope: Construct, name: str) -> ecs.LinuxParameters:
+    """What a container may ask of the kernel: nothing beyond what every process may."""
     linux = ecs.LinuxParameters(scope, name)
     linux.drop_capabilities(ecs.Capability.ALL)
     return linux

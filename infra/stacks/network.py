@@ -17,19 +17,18 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.alb_keys import AlbKeys
+from infra.archive import KEPT_DAYS
 from infra.endpoints import Endpoint, endpoints
 from infra.layers import PREFIX, PlatformStack
 from infra.reasons import explain
 from infra.settings import Deployment
+from llmplatform.aws.tables import LOG_RETENTION_DAYS
 
 TASKS: Final = "tasks"
 LOAD_BALANCER: Final = "load-balancer"
 """The two kinds of subnets."""
 FLOWS: Final = "flows"
 HTTPS: Final = ec2.Port.tcp(443)
-LOGS_WARM_DAYS: Final = 90
-LOGS_KEPT_DAYS: Final = LOGS_WARM_DAYS + 730
-"""As the design doc has it for logs: 90 days at hand, then two years in Glacier Instant Retrieval."""
 
 
 class NetworkStack(PlatformStack):
@@ -205,10 +204,10 @@ class NetworkStack(PlatformStack):
                     transitions=[
                         s3.Transition(
                             storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
-                            transition_after=Duration.days(LOGS_WARM_DAYS),
+                            transition_after=Duration.days(LOG_RETENTION_DAYS),
                         )
                     ],
-                    expiration=Duration.days(LOGS_KEPT_DAYS),
+                    expiration=Duration.days(KEPT_DAYS),
                     noncurrent_version_expiration=Duration.days(30),
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )

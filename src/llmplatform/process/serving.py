@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmplatform.errors import ConfigFault
 
-KEEP_ALIVE_S: Final = 75
-"""Longer than a load balancer's idle timeout (60 s), so that it is never the server that hangs up first."""
+KEEP_ALIVE_S: Final = 330
+"""Longer than the load balancer's idle timeout (300 s): it is never the server that hangs up first."""
 
 _MOST_AT_ONCE: Final = 256
 """Connections; what comes on top gets a 503 from uvicorn."""

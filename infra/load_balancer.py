@@ -1,0 +1,81 @@
+"""The load balancer that everybody comes to, by host: clients to the gateway, people to the console.
+
+It hands on what comes as it comes, in both directions (it buffers for Lambda targets alone): nothing here
+holds a stream back. It speaks TLS 1.2 or 1.3 and HTTP/1.1 or 2 with clients, HTTP/1.1 with tasks.
+"""
+
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elb
+from constructs import Construct
+
+from infra.firewall import Firewall
+from infra.layers import PREFIX
+from infra.reasons import explain
+from infra.settings import Deployment
+from infra.stacks.network import NetworkStack
+
+IDLE_TIMEOUT_S: Final = 300
+"""Of a connection on which nothing is said. Streams are pinged far more often; an answer in one piece may
+take this long, and a longer one has to be streamed. AWS's networks forget a quiet connection after 350 s."""
+_HTTP: Final = ec2.Port.tcp(80)
+_HTTPS: Final = ec2.Port.tcp(443)
+
+
+class LoadBalancer(Construct):
+    """Load balancer, listeners and firewall; a host that nobody serves gets a 404."""
+
+    def __init__(self, scope: Construct, deployment: Deployment, network: NetworkStack) -> None:
+        super().__init__(scope, "door")
+        self.load_balancer = elb.ApplicationLoadBalancer(
+            self,
+            "load-balancer",
+            load_balancer_name=PREFIX,
+            vpc=network.vpc,
+            vpc_subnets=network.load_balancer_subnets,
+            internet_facing=network.is_open,
+            security_group=self._security_group(deployment, network),
+            idle_timeout=Duration.seconds(IDLE_TIMEOUT_S),
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode=elb.DesyncMitigationMode.STRICTEST,
+            preserve_host_header=True,
+            deletion_protection=not deployment.deletable,
+        )
+        self.load_balancer.log_access_logs(network.logs_bucket, "load-balancer")
+        self.load_balancer.add_listener(
+            "http",
+            port=80,
+            open=False,
+            default_action=elb.ListenerAction.redirect(protocol="HTTPS", port="443", permanent=True),
+        )
+        self.listener = self.load_balancer.add_listener(
+            "https",
+            port=443,
+            open=False,
+            certificates=[elb.ListenerCertificate.from_arn(deployment.hosts.certificate_arn)],
+            ssl_policy=elb.SslPolicy.TLS13_12_RES_PQ,
+            default_action=elb.ListenerAction.fixed_response(404, content_type="text/plain"),
+        )
+        Firewall(self, self.load_balancer, deployment)
+
+    def _security_group(self, deployment: Deployment, network: NetworkStack) -> ec2.SecurityGroup:
+        """In from clients; out to the tasks that it serves, which adds each, and to the identity provider."""
+        group = ec2.SecurityGroup(
+            self,
+            "group",
+            vpc=network.vpc,
+            description=f"{PREFIX}: the load balancer",
+            allow_all_outbound=False,
+        )
+        for clients in deployment.network.clients:
+            for port in (_HTTP, _HTTPS):
+                group.add_ingress_rule(ec2.Peer.ipv4(str(clients)), port, "clients")
+        for provider in () if deployment.oidc is None else deployment.oidc.addresses:
+            group.add_egress_rule(
+                ec2.Peer.ipv4(str(provider)), _HTTPS, "the identity provider, for the tokens of who signs in"
+            )
+        if any(clients.prefixlen == 0 for clients in deployment.network.clients):
+            explain(group, {"AwsSolutions-EC23": "clients come from anywhere, by this deployment's settings"})
+        return group
