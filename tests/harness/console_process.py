@@ -40,9 +40,14 @@ class ConsoleProcess:
 
 @asynccontextmanager
 async def console_process(
-    folder: Path, aws: Emulator, *, tenants: tuple[str, ...] = ("acme", "zeta"), **more: str
+    folder: Path,
+    aws: Emulator,
+    *,
+    tenants: tuple[str, ...] = ("acme", "zeta"),
+    within_s: float = 30.0,
+    **more: str,
 ) -> AsyncIterator[ConsoleProcess]:
-    """A console with `more` in its environment, killed at the end if it still runs."""
+    """A console with `more` in its environment, up `within_s`, killed at the end if it still runs."""
     async with sandbox_session().client("ssm", endpoint_url=aws.url) as ssm:
         operator_key = await AccessStore(ssm, SystemClock()).add_key("operator")
         keys = {name: await Tenants(ssm, SystemClock()).create(make_policy(name)) for name in tenants}
@@ -52,7 +57,7 @@ async def console_process(
         "watch", "watch", ("--until-stdin-ends",), environment=environment, log_file=log_file
     )
     try:
-        url = await eventually(lambda: _url_of(child), within_s=30)
+        url = await eventually(lambda: _url_of(child), within_s=within_s)
         process = ConsoleProcess(child, url, operator_key, keys)
         async with process.browser() as browser:
             await until(browser.get, "/readyz")
