@@ -203,11 +203,16 @@ def _empty(found: Found) -> str:
 
 
 def _choices(parts: ConsoleParts, viewer: Viewer) -> dict[str, Sequence[str]]:
+    policies = [policy for policy in parts.policies.policies() if viewer.may_see(policy.tenant_id)]
+    models = sorted(parts.catalogue.models)
     return {
-        "tenant": sorted(
-            policy.tenant_id for policy in parts.policies.policies() if viewer.may_see(policy.tenant_id)
-        ),
-        "model": sorted(parts.catalogue.models),
+        "tenant": sorted(policy.tenant_id for policy in policies),
+        # A model may be made for one tenant: its name is for who may use it.
+        "model": [
+            name
+            for name in models
+            if viewer.sees_all or any(policy.allows_model(name) for policy in policies)
+        ],
         "outcome": [outcome.value for outcome in Outcome],
         "origin": ["client", "judge"],
         "dimension": DIMENSIONS,

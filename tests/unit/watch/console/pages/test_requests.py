@@ -103,6 +103,16 @@ async def test_a_tenant_sees_its_own_requests_alone_whatever_it_asks_for() -> No
         assert tail.text.count("data-request=") == 1
 
 
+async def test_a_tenant_is_offered_the_models_that_it_may_use() -> None:
+    async with opened() as (made, _):
+        made.put_tenant("zeta", ZETA_KEY, allowed_models=frozenset({"nova-2-lite"}))
+        for key, offered in ((ZETA_KEY, False), (ACME_KEY, True), (OPERATOR_KEY, True)):
+            async with made.browser(key=key) as browser:
+                page = (await browser.get("/requests")).text
+                assert '<option value="nova-2-lite">' in page
+                assert ('<option value="llama-3-8b-support">' in page) == offered
+
+
 async def test_every_filter_is_heeded_and_kept_in_the_form() -> None:
     async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
         aws.tables.put(
