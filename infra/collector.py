@@ -30,10 +30,15 @@ def add_collector(
         image=ecs.ContainerImage.from_ecr_repository(repository, tag),
         essential=False,
         memory_limit_mib=MEMORY_MIB,
-        environment={"AWS_REGION": deployment.region, "AOT_CONFIG_CONTENT": CONFIG.read_text()},
+        environment={"AWS_REGION": deployment.region, "AOT_CONFIG_CONTENT": configuration(deployment)},
         readonly_root_filesystem=True,
         linux_parameters=without_capabilities(process, "collector-linux"),
         enable_restart_policy=True,
         restart_attempt_period=Duration.minutes(1),
         logging=process.log_driver("collector"),
     )
+
+
+def configuration(deployment: Deployment) -> str:
+    """The file with its region filled in: CloudFormation would take `${...}` for something of its own."""
+    return CONFIG.read_text().replace("${env:AWS_REGION}", deployment.region)

@@ -15,13 +15,12 @@ from infra.firewall import Firewall
 from infra.layers import PREFIX
 from infra.reasons import explain
 from infra.settings import Deployment
-from infra.stacks.network import NetworkStack
+from infra.stacks.network import HTTPS, NetworkStack, way_out
 
 IDLE_TIMEOUT_S: Final = 300
 """Of a connection on which nothing is said. Streams are pinged far more often; an answer in one piece may
 take this long, and a longer one has to be streamed. AWS's networks forget a quiet connection after 350 s."""
-_HTTP: Final = ec2.Port.tcp(80)
-_HTTPS: Final = ec2.Port.tcp(443)
+_HTTP: Final = 80
 
 
 class LoadBalancer(Construct):
@@ -46,13 +45,13 @@ class LoadBalancer(Construct):
         self.load_balancer.log_access_logs(network.logs_bucket, "load-balancer")
         self.load_balancer.add_listener(
             "http",
-            port=80,
+            port=_HTTP,
             open=False,
-            default_action=elb.ListenerAction.redirect(protocol="HTTPS", port="443", permanent=True),
+            default_action=elb.ListenerAction.redirect(protocol="HTTPS", port=str(HTTPS), permanent=True),
         )
         self.listener = self.load_balancer.add_listener(
             "https",
-            port=443,
+            port=HTTPS,
             open=False,
             certificates=[elb.ListenerCertificate.from_arn(deployment.hosts.certificate_arn)],
             ssl_policy=elb.SslPolicy.TLS13_12_RES_PQ,
@@ -60,22 +59,21 @@ class LoadBalancer(Construct):
         )
         Firewall(self, self.load_balancer, deployment)
 
-    def _security_group(self, deployment: Deployment, network: NetworkStack) -> ec2.SecurityGroup:
+    def _security_group(self, deployment: Deployment, network: NetworkStack) -> ec2.ISecurityGroup:
         """In from clients; out to the tasks that it serves, which adds each, and to the identity provider."""
-        group = ec2.SecurityGroup(
+        providers = () if deployment.oidc is None else deployment.oidc.addresses
+        group = network.closed_group(
             self,
-            "group",
-            vpc=network.vpc,
-            description=f"{PREFIX}: the load balancer",
-            allow_all_outbound=False,
+            "load-balancer-group",
+            "the load balancer",
+            [
+                way_out(HTTPS, "the identity provider, for the tokens of who signs in", cidr_ip=str(provider))
+                for provider in providers
+            ],
         )
         for clients in deployment.network.clients:
-            for port in (_HTTP, _HTTPS):
-                group.add_ingress_rule(ec2.Peer.ipv4(str(clients)), port, "clients")
-        for provider in () if deployment.oidc is None else deployment.oidc.addresses:
-            group.add_egress_rule(
-                ec2.Peer.ipv4(str(provider)), _HTTPS, "the identity provider, for the tokens of who signs in"
-            )
+            for port in (_HTTP, HTTPS):
+                group.add_ingress_rule(ec2.Peer.ipv4(str(clients)), ec2.Port.tcp(port), "clients")
         if any(clients.prefixlen == 0 for clients in deployment.network.clients):
             explain(group, {"AwsSolutions-EC23": "clients come from anywhere, by this deployment's settings"})
         return group

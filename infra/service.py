@@ -42,7 +42,7 @@ class FargateService(Construct):
         behind_load_balancer: bool = False,
     ) -> None:
         super().__init__(scope, f"{name}-service")
-        self.security_group: ec2.SecurityGroup = network.task_security_group(self, name)
+        self.security_group: ec2.ISecurityGroup = network.task_security_group(self, name)
         self.service = ecs.FargateService(
             self,
             "service",

@@ -5,7 +5,7 @@ all, is the load balancer's subnets'. Names outside AWS are not even resolved, s
 can carry data too. Tests list every way out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aws_cdk import App, Duration, RemovalPolicy
@@ -28,7 +28,10 @@ TASKS: Final = "tasks"
 LOAD_BALANCER: Final = "load-balancer"
 """The two kinds of subnets."""
 FLOWS: Final = "flows"
-HTTPS: Final = ec2.Port.tcp(443)
+HTTPS: Final = 443
+_NOWHERE: Final = ec2.CfnSecurityGroup.EgressProperty(
+    ip_protocol="icmp", from_port=252, to_port=86, cidr_ip="255.255.255.255/32", description="nowhere"
+)
 
 
 class NetworkStack(PlatformStack):
@@ -42,9 +45,9 @@ class NetworkStack(PlatformStack):
         self.vpc = self._vpc()
         self.task_subnets = ec2.SubnetSelection(subnet_group_name=TASKS)
         self.load_balancer_subnets = ec2.SubnetSelection(subnet_group_name=LOAD_BALANCER)
-        self._endpoints_group = self._closed_group(self, "endpoints", "endpoints of AWS services")
+        self._endpoints_group = self.closed_group(self, "endpoints", "endpoints of AWS services", [])
         self._endpoints_group.add_ingress_rule(
-            ec2.Peer.ipv4(str(deployment.network.cidr)), HTTPS, "tasks of this network"
+            ec2.Peer.ipv4(str(deployment.network.cidr)), ec2.Port.tcp(HTTPS), "tasks of this network"
         )
         for endpoint in endpoints(deployment):
             self._add(endpoint)
@@ -64,19 +67,43 @@ class NetworkStack(PlatformStack):
             },
         )
 
-    def task_security_group(self, scope: Construct, name: str) -> ec2.SecurityGroup:
+    def task_security_group(self, scope: Construct, name: str) -> ec2.ISecurityGroup:
         """A security group for the tasks of one process: out to the endpoints, and nowhere else.
 
         It lets nothing in; who serves a port lets its load balancer in.
         """
-        group = self._closed_group(scope, f"{name}-tasks", f"tasks of {name}")
-        group.add_egress_rule(self._endpoints_group, HTTPS, "interface endpoints")
         lists = self._deployment.network.prefix_lists
-        group.add_egress_rule(ec2.Peer.prefix_list(lists.s3), HTTPS, "S3, by its gateway endpoint")
-        group.add_egress_rule(
-            ec2.Peer.prefix_list(lists.dynamodb), HTTPS, "DynamoDB, by its gateway endpoint"
+        endpoints_group = self._endpoints_group.security_group_id
+        return self.closed_group(
+            scope,
+            f"{name}-tasks",
+            f"tasks of {name}",
+            [
+                way_out(HTTPS, "interface endpoints", destination_security_group_id=endpoints_group),
+                way_out(HTTPS, "S3, by its endpoint", destination_prefix_list_id=lists.s3),
+                way_out(
+                    HTTPS, "DynamoDB, by its gateway endpoint", destination_prefix_list_id=lists.dynamodb
+                ),
+            ],
         )
-        return group
+
+    def closed_group(
+        self, scope: Construct, name: str, what: str, ways_out: Sequence[ec2.CfnSecurityGroup.EgressProperty]
+    ) -> ec2.ISecurityGroup:
+        """A security group that lets nothing in and what is said out.
+
+        The ways out stand in the group itself: EC2 opens a group that was made without any.
+        """
+        made = ec2.CfnSecurityGroup(
+            scope,
+            name,
+            vpc_id=self.vpc.vpc_id,
+            group_description=f"{PREFIX}: {what}",
+            security_group_egress=list(ways_out) or [_NOWHERE],
+        )
+        return ec2.SecurityGroup.from_security_group_id(
+            scope, f"{name}-group", made.attr_group_id, allow_all_outbound=False
+        )
 
     def _vpc(self) -> ec2.Vpc:
         kind = ec2.SubnetType.PUBLIC if self.is_open else ec2.SubnetType.PRIVATE_ISOLATED
@@ -97,11 +124,6 @@ class NetworkStack(PlatformStack):
                     **({"map_public_ip_on_launch": False} if self.is_open else {}),
                 ),
             ],
-        )
-
-    def _closed_group(self, scope: Construct, name: str, what: str) -> ec2.SecurityGroup:
-        return ec2.SecurityGroup(
-            scope, name, vpc=self.vpc, description=f"{PREFIX}: {what}", allow_all_outbound=False
         )
 
     def _add(self, endpoint: Endpoint) -> None:
@@ -217,6 +239,13 @@ class NetworkStack(PlatformStack):
             bucket.add_to_resource_policy(statement)
         explain(bucket, {"AwsSolutions-S1": "what is in it are access logs; a log of those would log itself"})
         return bucket
+
+
+def way_out(port: int, why: str, **destination: str) -> ec2.CfnSecurityGroup.EgressProperty:
+    """A rule of a security group: TCP to one port of one destination."""
+    return ec2.CfnSecurityGroup.EgressProperty(
+        ip_protocol="tcp", from_port=port, to_port=port, description=why, **destination
+    )
 
 
 def _flow_logs_are_delivered(bucket: s3.Bucket, deployment: Deployment) -> Iterator[iam.PolicyStatement]:
