@@ -1,7 +1,6 @@
 """Evaluation: the worker reads what was said and scores it, drift sees scores alone, compaction files."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from infra.permissions import keys, models, parameters, stores
 from infra.permissions.account import Account
@@ -10,6 +9,7 @@ from llmplatform.aws.eval_reader import SCORE_ATTRIBUTES
 from llmplatform.aws.stored_content import HISTORY_PREFIX
 from llmplatform.aws.tables import (
     CALIBRATIONS_PREFIX,
+    EVAL_CONSUMER,
     EVAL_DETECTOR,
     EVAL_HISTORY,
     EVAL_MINUTES,
@@ -21,9 +21,6 @@ from llmplatform.aws.tables import (
 from llmplatform.eval_heartbeat import WORKERS
 from llmplatform.eval_parked import PREFIX as PARKED_PREFIX
 from llmplatform.judges import load_judge_models
-
-APPLICATION: Final = "llm-platform-evalworker"
-"""Names the worker's table of leases, and its consumer of the stream: `EVAL_APPLICATION_NAME`."""
 
 
 def evalworker(account: Account) -> Iterator[Statement]:
@@ -73,15 +70,18 @@ def compact(account: Account) -> Iterator[Statement]:
 
 def _samples(account: Account) -> Iterator[Statement]:
     stream = account.stream(EVAL_STREAM)
-    yield Statement(
-        "Samples",
-        ("kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:RegisterStreamConsumer"),
-        (stream,),
+    operations = (
+        "DescribeStreamSummary",
+        "GetRecords",
+        "GetShardIterator",
+        "ListShards",
+        "RegisterStreamConsumer",
     )
+    yield Statement("Samples", tuple(f"kinesis:{operation}" for operation in operations), (stream,))
     yield Statement(
         "SamplesPushed",
         ("kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"),
-        (f"{stream}/consumer/{APPLICATION}:{ANY}",),
+        (f"{stream}/consumer/{EVAL_CONSUMER}:{ANY}",),
         because="a consumer's ARN ends in the moment when it was registered",
     )
     yield keys.stream(account, EVAL_STREAM, keys.OPEN)
@@ -93,5 +93,5 @@ def _leases(account: Account) -> Statement:
     return Statement(
         "Leases",
         tuple(f"dynamodb:{operation}" for operation in operations),
-        (account.table_named(APPLICATION),),
+        (account.table_named(EVAL_CONSUMER),),
     )

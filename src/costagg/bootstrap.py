@@ -18,6 +18,7 @@ from costagg.ledger_reader import LedgerReader
 from costagg.metric_reader import MetricReader
 from costagg.profiles import ProfileResolver
 from costagg.publishing import Figures, figure_lines
+from costagg.reconciliation.store import ReconciliationStore
 from costagg.settings import CostSettings, EnvironmentSettings
 from costagg.standing import Budget, figures_now
 from costagg.store import CostStore, StoreUnavailable
@@ -66,8 +67,7 @@ class CostJob:
         except (CostsUnavailable, StoreUnavailable) as unavailable:
             logger.error("nothing is computed: %s", unavailable)  # noqa: TRY400
         figures = await figures_now(
-            services.costs,
-            services.metrics,
+            services,
             self.terms.catalogue,
             self.budget,
             tenants,
@@ -118,6 +118,7 @@ async def cost_job(settings: CostSettings, environment: EnvironmentSettings) -> 
                 profiles=ProfileResolver(bedrock),
                 costs=CostReader(dynamodb),
                 store=CostStore(dynamodb),
+                reconciliations=ReconciliationStore(dynamodb),
             )
 
         yield CostJob(

@@ -19,6 +19,7 @@ from costagg.instances import EndpointReader
 from costagg.ledger_reader import LedgerReader, LedgerUnavailable
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.profiles import ProfileResolver, resolved
+from costagg.reconciliation.store import ReconciliationStore
 from costagg.roster import roster
 from costagg.sagemaker import all_known
 from costagg.store import CostStore, StoreUnavailable
@@ -49,6 +50,8 @@ class Services:
     profiles: ProfileResolver
     costs: CostReader
     store: CostStore
+    reconciliations: ReconciliationStore
+    """Read only, to tell whether one is overdue."""
 
 
 @dataclass(frozen=True, slots=True)

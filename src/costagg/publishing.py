@@ -29,6 +29,7 @@ from llmplatform.metrics import (
     OBSERVABILITY_BUDGET_USED_PERCENT,
     OBSERVABILITY_SHARE_PERCENT,
     PIPELINE,
+    RECONCILIATION_OVERDUE_DAYS,
     SAMPLING_FACTOR,
     TOKEN_BUDGET_PROJECTED_PERCENT,
     TOKEN_BUDGET_USED_PERCENT,
@@ -66,6 +67,7 @@ class Figures:
     observability_budget_used_percent: Decimal | None = None
     sampling_factor: float | None = None
     cost_age_s: float | None = None
+    reconciliation_overdue_days: int | None = None
     days_to_end_of_life: Mapping[str, int] = field(default_factory=dict)
     """By public model name."""
 
@@ -144,7 +146,11 @@ def _pipeline_readings(figures: Figures) -> Iterable[_Line]:
     yield (
         PIPELINE,
         {"component": COMPONENT},
-        {AVAILABILITY: int(figures.available), COST_AGE_SECONDS: figures.cost_age_s},
+        {
+            AVAILABILITY: int(figures.available),
+            COST_AGE_SECONDS: figures.cost_age_s,
+            RECONCILIATION_OVERDUE_DAYS: figures.reconciliation_overdue_days,
+        },
     )
     yield PIPELINE, {"reason": OBSERVABILITY_BUDGET}, {SAMPLING_FACTOR: figures.sampling_factor}
     for model_id, days in sorted(figures.days_to_end_of_life.items()):

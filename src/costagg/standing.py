@@ -19,15 +19,18 @@ from costagg.brake import daily_brake, next_brake, share_percent
 from costagg.budgets import tenant_standing
 from costagg.differences import Difference, HourlyTokens, differences
 from costagg.hours import computed_when_over, cost_age_s, midnight_of
+from costagg.job import Services
 from costagg.metric_reader import MetricReader, MetricsUnavailable
 from costagg.publishing import Figures, days_to_end_of_life
+from costagg.reconciliation.overdue import is_due, month_before, overdue_days
 from costagg.tenants import KnownTenants
 from costagg.totals import Totals, first_day, month_to_date
 from costagg.usage import ClientTokens
-from llmplatform.aws.cost_reader import CostReader, CostsUnavailable
+from llmplatform.aws.cost_reader import CostsUnavailable
 from llmplatform.aws.sampling_brake import BrakeParameter
 from llmplatform.catalogue import Catalogue
 from llmplatform.costs import OBSERVABILITY_LAYER, HourStatus
+from llmplatform.errors import TelemetryFault
 from llmplatform.redaction import describe_fault
 from llmplatform.spending import percent_used
 
@@ -46,8 +49,7 @@ class Budget:
 
 
 async def figures_now(
-    costs: CostReader,
-    metrics: MetricReader,
+    services: Services,
     catalogue: Catalogue,
     budget: Budget,
     tenants: KnownTenants | None,
@@ -60,6 +62,7 @@ async def figures_now(
 
     `available` says whether it could do what it is for.
     """
+    costs = services.costs
     end_of_life = days_to_end_of_life(catalogue, now.date())
     policies = {} if tenants is None else tenants.policies
     try:
@@ -92,7 +95,7 @@ async def figures_now(
         )
         if today_known
         else None,
-        ledger_difference_percent=await _differences(metrics, tokens, statuses, computed),
+        ledger_difference_percent=await _differences(services.metrics, tokens, statuses, computed),
         unused_capacity_percent=sums.unused_capacity_percent,
         observability_share_percent=share_percent(
             sums.last_24_h_by_layer.get("observability-layer"), sums.last_24_h_by_layer.get("inference")
@@ -100,6 +103,7 @@ async def figures_now(
         observability_budget_used_percent=used_percent,
         sampling_factor=await _hold(budget.brake, used_percent, now),
         cost_age_s=cost_age_s(now, statuses),
+        reconciliation_overdue_days=await _overdue_days(services, now),
         days_to_end_of_life=end_of_life,
     )
 
@@ -164,6 +168,23 @@ def _tell(difference: Difference) -> None:
             "metric_output_tokens": difference.metrics.output,
         },
     )
+
+
+async def _overdue_days(services: Services, now: datetime) -> int | None:
+    """How long the month before waits to be held against AWS's bill; one without costs never does."""
+    if not is_due(now):
+        return 0
+    first, last = month_before(now)
+    try:
+        reconciled = {(kept.first, kept.last) for kept in await services.reconciliations.read(first)}
+        overdue = overdue_days(reconciled, now)
+        if overdue:
+            statuses = await services.costs.statuses(first, last)
+            return overdue if any(status.run for status in statuses.values()) else 0
+    except (CostsUnavailable, TelemetryFault) as unavailable:
+        logger.error("reconciliations cannot be read: %s", describe_fault(unavailable))  # noqa: TRY400
+        return None
+    return overdue
 
 
 async def _hold(brake: BrakeParameter, used_percent: Decimal | None, now: datetime) -> float | None:

@@ -18,6 +18,8 @@ from llmplatform.aws.parameters import ParameterPolicySource
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import EVAL_HISTORY
 from llmplatform.clock import SystemClock
+from llmplatform.emf import encode_figures
+from llmplatform.metrics import AVAILABILITY, COMPACTION, PIPELINE
 from llmplatform.process.lines import line_sink
 from llmplatform.process.stopping import stopped
 
@@ -74,11 +76,24 @@ async def compact_history(
     last: date,
     progress: Callable[[Replaced], None],
 ) -> None:
-    """Compact the days from `first` to `last`, both included. Raises StoreUnavailable."""
+    """Compact the days from `first` to `last`, both included, and say whether it was done.
+
+    Raises StoreUnavailable.
+    """
+    clock = SystemClock()
     session = aws_session(environment.aws_region)
-    async with session.client("s3") as s3:
-        objects = Objects(s3, settings.history_bucket or await bucket_name(session, EVAL_HISTORY))
-        await compact(objects, first, last, written_before=SystemClock().now() - MIN_AGE, progress=progress)
+    lines = line_sink(environment.aws_emf_agent_endpoint)
+    await lines.start()
+    done = False
+    try:
+        async with session.client("s3") as s3:
+            objects = Objects(s3, settings.history_bucket or await bucket_name(session, EVAL_HISTORY))
+            await compact(objects, first, last, written_before=clock.now() - MIN_AGE, progress=progress)
+        done = True
+    finally:
+        figures = {AVAILABILITY.name: int(done)}
+        lines.accept(encode_figures(clock.now(), PIPELINE, {"component": COMPACTION}, figures))
+        await lines.flush(FLUSH_S)
 
 
 def _tell(report: DriftReport) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from llmplatform.aws.tables import EVAL_CONSUMER
 from llmplatform.settings import describe, refuse_unknown
 
 _PREFIX = "EVAL_"
@@ -21,7 +22,7 @@ class EvalSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
-    application_name: str = Field(default="llm-platform-evalworker", min_length=3)
+    application_name: str = Field(default=EVAL_CONSUMER, min_length=3)
     """Names the table of leases; workers of one name share the stream, another name reads it anew."""
     fan_out: bool = False
     """Whether Kinesis pushes records to the worker (enhanced fan-out) instead of being asked each second."""

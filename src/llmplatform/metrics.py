@@ -18,6 +18,7 @@ PIPELINE: Final = "LLMPlatform/Pipeline"
 GATEWAY: Final = "gateway"
 EVALWORKER: Final = "evalworker"
 DRIFT: Final = "drift"
+COMPACTION: Final = "compaction"
 COSTAGG: Final = "costagg"
 """Values of `component`."""
 
@@ -158,7 +159,10 @@ SINK_PENDING: Final = _pipeline(
     "sink_pending", "Count", "sink", "Items taken and not yet delivered, by sink."
 )
 AVAILABILITY: Final = _pipeline(
-    "availability", "Count", "component", "0 or 1, once a minute: the component is ready to work."
+    "availability",
+    "Count",
+    "component",
+    "0 or 1, once a minute: the component is ready to work; of a job once a run, whether it did it.",
 )
 POLICY_AGE_SECONDS: Final = _pipeline(
     "policy_age_seconds", "Seconds", "component", "Age of the oldest tenant policy that is being applied."
@@ -367,6 +371,13 @@ COST_AGE_SECONDS: Final = _pipeline(
     "Time since the end of the newest hour that was computed after it was over.",
     publisher="costagg",
 )
+RECONCILIATION_OVERDUE_DAYS: Final = _pipeline(
+    "reconciliation_overdue_days",
+    "Count",
+    "component",
+    "Days for which the month before should have been held against AWS's bill; 0 where it was or is not due.",
+    publisher="costagg",
+)
 MODEL_DAYS_TO_END_OF_LIFE: Final = _pipeline(
     "model_days_to_end_of_life",
     "Count",
@@ -411,6 +422,7 @@ PIPELINE_METRICS: Final = (
     CALIBRATION_AGE_DAYS,
     JUDGE_UNCALIBRATED,
     COST_AGE_SECONDS,
+    RECONCILIATION_OVERDUE_DAYS,
     MODEL_DAYS_TO_END_OF_LIFE,
 )
 EVAL_METRICS: Final = (EVAL_SCORE, SCORE_FALLEN, SCORE_DROP_PERCENT, SCORE_DROPPED, EPOCH_CHANGED)

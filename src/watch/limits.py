@@ -53,6 +53,8 @@ class Limits(BaseSettings):
     observability_budget_percent: float = Field(default=80, gt=0)
     cost_late_s: float = Field(default=9_000, gt=0)
     """Since the end of the newest hour that was computed: one run missed, and half an hour."""
+    scheduled_jobs: bool = True
+    """Whether an account's schedules start its jobs: where they do not, nobody waits for them."""
     policy_age_s: float = Field(default=300, gt=0)
     anomaly_deviations: float = Field(default=2, gt=0)
     """Width of CloudWatch's anomaly band, in standard deviations."""

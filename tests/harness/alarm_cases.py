@@ -113,10 +113,13 @@ CASES: Final[Mapping[str, Case]] = {
     "evaluation-unavailable": _values((0, 0), (1,)),
     "evaluation-availability": _values((0, 1), (1, 1)),
     "iterator-age": _values((400_000,), (300_000,)),
+    "pushed-age": _values((400_000,), (300_000,)),
     "evaluation-lag": _values((400,), (300,)),
     "judge-failures": _values((5,), (4,)),
     "parked-records": _values((2,), (0,)),
     "drift-not-run": _values(SILENCE, (1,)),
+    "compaction-not-run": _values(SILENCE, (1,)),
+    "dead-letters": _values((2,), (0,)),
     "table-throttled-request-ledger": _values((1,) * 5, SILENCE),
     "table-throttled-eval-results": _values((1,) * 5, SILENCE),
     "table-throttled-eval-minutes": _values((1,) * 5, SILENCE),
@@ -130,8 +133,11 @@ CASES: Final[Mapping[str, Case]] = {
     "uncounted-requests": _values((2,), (0,)),
     "reconciliation-bedrock": _values((5,), (2,)),
     "reconciliation-sagemaker": _values((5,), (2,)),
+    "reconciliation-overdue": _values((3,), (0,)),
     "observability-share": _values((5,), (3,)),
     "observability-budget": _values((95,), (80,)),
+    "account-budget": _values((85,), (79,)),
+    "account-budget-not-read": _values(SILENCE, (1,)),
 }
 
 _FEW_FAILURES: Final = _share(4, 10)

@@ -20,6 +20,7 @@ from costagg.job import Services, Terms
 from costagg.ledger_reader import LedgerReader
 from costagg.metric_reader import MetricReader
 from costagg.profiles import ProfileResolver
+from costagg.reconciliation.store import ReconciliationStore
 from costagg.standing import Budget
 from costagg.store import CostStore
 from costagg.tenants import TenantSource
@@ -228,6 +229,7 @@ class Account:
                     profiles=ProfileResolver(bedrock_control),
                     costs=CostReader(costs, first_pause_s=0.001),
                     store=CostStore(costs, first_pause_s=0.001),
+                    reconciliations=ReconciliationStore(costs),
                 )
 
             lines = KeepingSink[bytes]("emf")

@@ -50,6 +50,7 @@ OF_PLATFORM: Final[Mapping[str, tuple[str, ...]]] = {
     "Cost": (
         *("platform-cost-age", "platform-spend", "platform-observability-share"),
         *("platform-observability-budget", "platform-unpriced", "platform-reconciliation"),
+        *("platform-reconciliation-overdue", "platform-dead-letters"),
     ),
 }
 _OF_MONEY: Final = (

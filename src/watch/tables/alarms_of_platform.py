@@ -6,7 +6,9 @@ They are the same in every account, so the deployment creates them.
 from typing import Final
 
 from llmplatform import metrics as ours
-from llmplatform.aws.tables import EVAL_STREAM, GATEWAY_LOGS, TABLES
+from llmplatform.account_budget import ACCOUNT_BUDGET, STEPS
+from llmplatform.aws.schedules import DEAD_LETTERS
+from llmplatform.aws.tables import EVAL_CONSUMER, EVAL_STREAM, GATEWAY_LOGS, TABLES
 from llmplatform.metrics import Metric
 from watch.tables import native, thresholds
 from watch.tables.readings import Reading, read
@@ -14,6 +16,7 @@ from watch.tables.rules import Comparison, MetricRule, Missing, Rule, Severity, 
 
 _MINUTE: Final = 60
 _FIVE_MINUTES: Final = 300
+_HOUR: Final = 3_600
 _DAY: Final = 86_400
 _OVER: Final[Comparison] = "GreaterThanThreshold"
 
@@ -106,6 +109,7 @@ def _published(
     reading: Reading,
     threshold: Threshold,
     *,
+    comparison: Comparison = _OVER,
     severity: Severity = "warning",
     runbook: str = "",
 ) -> MetricRule:
@@ -120,6 +124,7 @@ def _published(
         datapoints=1,
         of=1,
         missing="ignore",
+        comparison=comparison,
         severity=severity,
         runbook=runbook,
     )
@@ -242,6 +247,22 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         missing="notBreaching",
     ),
     _rule(
+        "pushed-age",
+        "The stream is pushed late",
+        "Samples wait in the stream: scores and alarms on quality tell of the past.",
+        read(
+            native.STREAM_PUSHED_AGE,
+            "Maximum",
+            StreamName=EVAL_STREAM.name,
+            ConsumerName=EVAL_CONSUMER,
+        ),
+        thresholds.ITERATOR_AGE_MS,
+        datapoints=3,
+        of=6,
+        missing="notBreaching",
+        runbook="iterator-age",
+    ),
+    _rule(
         "evaluation-lag",
         "Samples wait to be evaluated",
         "The judge does not keep up: scores come late, and sampling is being held down.",
@@ -278,6 +299,28 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         ours.DRIFT,
         minutes=5,
         severity="warning",
+    ),
+    _rule(
+        "compaction-not-run",
+        "The history is not compacted",
+        "Compaction did not run, or failed: past scores are read from ever more small files.",
+        read(ours.AVAILABILITY, "Maximum", component=ours.COMPACTION),
+        thresholds.scheduled(1, "state"),
+        period_s=_FIVE_MINUTES,
+        datapoints=36,
+        of=36,
+        missing="breaching",
+        comparison="LessThanThreshold",
+    ),
+    _rule(
+        "dead-letters",
+        "A job could not be started, or a message not handled",
+        "Something that was tried again and again was given up: it lies in a queue until somebody looks.",
+        read(native.DEAD_LETTERS, "Maximum", QueueName=DEAD_LETTERS),
+        thresholds.scheduled(0, "messages"),
+        datapoints=1,
+        of=15,
+        missing="notBreaching",
     ),
     *(
         _any(
@@ -344,6 +387,13 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         for service, name in (("bedrock", "AmazonBedrock"), ("sagemaker", "AmazonSageMaker"))
     ),
     _published(
+        "reconciliation-overdue",
+        "The last month was not held against AWS's bill",
+        "Nobody knows whether what tenants were charged for the last month is what AWS asks for.",
+        _of_costs(ours.RECONCILIATION_OVERDUE_DAYS),
+        thresholds.fixed(0, "days"),
+    ),
+    _published(
         "observability-share",
         "Watching costs too much",
         "Observing cost more than its share of what inference cost in the last 24 hours.",
@@ -356,5 +406,25 @@ PLATFORM_RULES: Final[tuple[Rule, ...]] = (
         "Observing has used most of today's budget: sampling is being held down.",
         _of_costs(ours.OBSERVABILITY_BUDGET_USED_PERCENT),
         thresholds.OBSERVABILITY_BUDGET,
+    ),
+    _published(
+        "account-budget",
+        "Watching has used most of the month's budget",
+        "AWS has billed most of what observing may cost this month: sampling is being held down.",
+        _of_costs(ours.ACCOUNT_BUDGET_USED_PERCENT),
+        thresholds.fixed(float(STEPS[0].from_percent), "%"),
+        comparison="GreaterThanOrEqualToThreshold",
+    ),
+    _rule(
+        "account-budget-not-read",
+        "Nobody looks at the month's budget",
+        "The handler of the AWS Budget did not run: if the month grows too dear, sampling is not held down.",
+        read(ours.SAMPLING_FACTOR, "SampleCount", reason=ACCOUNT_BUDGET),
+        thresholds.scheduled(1, "runs"),
+        period_s=_HOUR,
+        datapoints=13,
+        of=13,
+        missing="breaching",
+        comparison="LessThanThreshold",
     ),
 )

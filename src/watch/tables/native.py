@@ -15,6 +15,7 @@ ENDPOINT_INSTANCES: Final = "/aws/sagemaker/Endpoints"
 KINESIS: Final = "AWS/Kinesis"
 DYNAMODB: Final = "AWS/DynamoDB"
 LOGS: Final = "AWS/Logs"
+SQS: Final = "AWS/SQS"
 ECS: Final = "AWS/ECS"
 LOAD_BALANCER: Final = "AWS/ApplicationELB"
 
@@ -113,12 +114,23 @@ STREAM_ITERATOR_AGE: Final = _native(
     "Age of the newest record that a consumer has just read.",
     ("StreamName",),
 )
+STREAM_PUSHED_AGE: Final = _native(
+    KINESIS,
+    "SubscribeToShardEvent.MillisBehindLatest",
+    "Milliseconds",
+    "How far behind the stream's tip a consumer is that records are pushed to.",
+    ("StreamName", "ConsumerName"),
+)
 STREAM_WRITE_THROTTLED: Final = _native(
     KINESIS,
     "WriteProvisionedThroughputExceeded",
     "Count",
     "Records that the stream did not take for its limits.",
     ("StreamName",),
+)
+
+DEAD_LETTERS: Final = _native(
+    SQS, "ApproximateNumberOfMessagesVisible", "Count", "Messages that wait in a queue.", ("QueueName",)
 )
 
 TABLE_CONSUMED_READS: Final = _native(

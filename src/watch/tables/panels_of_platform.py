@@ -3,7 +3,9 @@
 from typing import Final
 
 from llmplatform import metrics as ours
-from llmplatform.aws.tables import CONTENT_LOGS, EVAL_STREAM, GATEWAY_LOGS, TABLES
+from llmplatform.account_budget import ACCOUNT_BUDGET
+from llmplatform.aws.schedules import DEAD_LETTERS
+from llmplatform.aws.tables import CONTENT_LOGS, EVAL_CONSUMER, EVAL_STREAM, GATEWAY_LOGS, TABLES
 from watch.tables import native, thresholds
 from watch.tables.panel import Panel
 from watch.tables.readings import read
@@ -20,7 +22,7 @@ PLATFORM_PANELS: Final = (
         "share",
         tuple(
             read(ours.AVAILABILITY, "Average", component, component=component)
-            for component in (ours.GATEWAY, ours.EVALWORKER, ours.DRIFT, ours.COSTAGG)
+            for component in (ours.GATEWAY, ours.EVALWORKER, ours.DRIFT, ours.COMPACTION, ours.COSTAGG)
         ),
     ),
     Panel(
@@ -74,7 +76,16 @@ PLATFORM_PANELS: Final = (
         "Age of what is read from the stream",
         "Does the consumer keep up?",
         "ms",
-        (read(native.STREAM_ITERATOR_AGE, "Maximum", "stream", StreamName=EVAL_STREAM.name),),
+        (
+            read(native.STREAM_ITERATOR_AGE, "Maximum", "asked for", StreamName=EVAL_STREAM.name),
+            read(
+                native.STREAM_PUSHED_AGE,
+                "Maximum",
+                "pushed",
+                StreamName=EVAL_STREAM.name,
+                ConsumerName=EVAL_CONSUMER,
+            ),
+        ),
         thresholds=(thresholds.ITERATOR_AGE_MS,),
     ),
     Panel(
@@ -106,7 +117,11 @@ PLATFORM_PANELS: Final = (
         "share",
         tuple(
             read(ours.SAMPLING_FACTOR, "Minimum", label, reason=reason)
-            for reason, label in (("lag", "lag"), ("observability_budget", "observability's budget"))
+            for reason, label in (
+                ("lag", "lag"),
+                ("observability_budget", "observability's budget of the day"),
+                (ACCOUNT_BUDGET, "the account's budget of the month"),
+            )
         ),
     ),
     Panel(
@@ -203,10 +218,13 @@ PLATFORM_PANELS: Final = (
     Panel(
         "platform-observability-budget",
         "platform",
-        "Observing, of its daily budget",
+        "Observing, of its budgets",
         "Is sampling about to be held down for money?",
         "percent",
-        (read(ours.OBSERVABILITY_BUDGET_USED_PERCENT, "Maximum", "used", **_COST),),
+        (
+            read(ours.OBSERVABILITY_BUDGET_USED_PERCENT, "Maximum", "today, as computed", **_COST),
+            read(ours.ACCOUNT_BUDGET_USED_PERCENT, "Maximum", "this month, as billed", **_COST),
+        ),
         thresholds=(thresholds.OBSERVABILITY_BUDGET,),
     ),
     Panel(
@@ -231,6 +249,23 @@ PLATFORM_PANELS: Final = (
             for service in ("AmazonBedrock", "AmazonSageMaker")
         ),
         thresholds=(thresholds.RECONCILIATION,),
+        sparse=True,
+    ),
+    Panel(
+        "platform-reconciliation-overdue",
+        "platform",
+        "Wait of the last month for AWS's bill",
+        "Was the last month held against the invoice?",
+        "days",
+        (read(ours.RECONCILIATION_OVERDUE_DAYS, "Maximum", "overdue for", **_COST),),
+    ),
+    Panel(
+        "platform-dead-letters",
+        "platform",
+        "Dead letters",
+        "Could something not be started, or not be handled?",
+        "units",
+        (read(native.DEAD_LETTERS, "Maximum", "waiting", QueueName=DEAD_LETTERS),),
         sparse=True,
     ),
 )

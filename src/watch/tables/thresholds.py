@@ -62,6 +62,15 @@ def fixed(value: float, unit: str) -> Threshold:
     return Threshold("fixed", lambda _target, _limits: value, unit)
 
 
+def scheduled(value: float, unit: str) -> Threshold:
+    """The same of what only an account's schedules bring about."""
+
+    def of(_: Target, limits: Limits) -> float | None:
+        return value if limits.scheduled_jobs else None
+
+    return Threshold("settings", of, unit, f"{PREFIX}SCHEDULED_JOBS")
+
+
 TTFT_P50: Final = _policy("ms", "objectives.ttft_p50_ms", lambda policy: policy.objectives.ttft_p50_ms)
 TTFT_P99: Final = _policy("ms", "objectives.ttft_p99_ms", lambda policy: policy.objectives.ttft_p99_ms)
 LATENCY_P99: Final = _policy(

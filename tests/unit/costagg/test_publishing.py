@@ -43,6 +43,7 @@ FIGURES = Figures(
     observability_budget_used_percent=Decimal(85),
     sampling_factor=0.75,
     cost_age_s=300.0,
+    reconciliation_overdue_days=4,
     days_to_end_of_life={"haiku": 12},
 )
 
@@ -89,6 +90,7 @@ def test_every_figure_is_a_series_with_its_value() -> None:
         (COST, "observability_budget_used_percent", component): 85.0,
         (PIPELINE, "availability", component): 1,
         (PIPELINE, "cost_age_seconds", component): 300.0,
+        (PIPELINE, "reconciliation_overdue_days", component): 4,
         (PIPELINE, "sampling_factor", (("reason", "observability_budget"),)): 0.75,
         (PIPELINE, "model_days_to_end_of_life", (("model_id", "haiku"),)): 12,
     }

@@ -157,6 +157,10 @@ def test_no_alarm_does_arithmetic_but_the_band_that_nobody_is_called_by() -> Non
         native.TABLE_WRITES_THROTTLED,
         native.STREAM_WRITE_THROTTLED,
         ours.COST_AGE_SECONDS,
+        ours.RECONCILIATION_OVERDUE_DAYS,
+        ours.ACCOUNT_BUDGET_USED_PERCENT,
+        native.DEAD_LETTERS,
+        native.STREAM_PUSHED_AGE,
     ],
     ids=lambda metric: metric.name,
 )
@@ -176,7 +180,7 @@ def test_every_job_and_process_that_stands_still_is_told() -> None:
         for rule in METRIC_RULES
         if rule.reading.metric is ours.AVAILABILITY and rule.missing == "breaching"
     }
-    assert told == {ours.GATEWAY, ours.EVALWORKER, ours.DRIFT, ours.COSTAGG}
+    assert told == {ours.GATEWAY, ours.EVALWORKER, ours.DRIFT, ours.COMPACTION, ours.COSTAGG}
 
 
 def test_busy_alone_is_a_warning_and_busy_and_failing_is_critical() -> None:
