@@ -12,10 +12,8 @@ from infra.permissions.account import Account
 from infra.permissions.statement import Conditions, Statement, where
 from llmplatform.aws.envelope import TENANT
 from llmplatform.aws.tables import ACCESS_KEY, Bucket, Stream, Table
+from llmplatform.aws.tenant_key import TENANT_TAG
 
-TENANT_TAG: Final = "llm-platform:tenant"
-"""On each tenant's own key: whose it is."""
-TENANT_ALIASES: Final = "llm-platform/tenant/"
 TAGGED: Final[Conditions] = {"Null": {f"aws:ResourceTag/{TENANT_TAG}": ("false",)}}
 TAGGED_WHY: Final = (
     "tenants' keys are made when tenants come; each bears its tenant in a tag, which is asked for"

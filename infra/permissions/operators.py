@@ -14,6 +14,7 @@ from llmplatform.aws.access import DOCUMENT
 from llmplatform.aws.parameters import API_KEYS, EVAL_SAMPLE_RATE, POLICY
 from llmplatform.aws.stored_content import HISTORY_PREFIX
 from llmplatform.aws.tables import CONTENT_LOGS, EVAL_HISTORY, EVAL_RESULTS, EVAL_STREAM
+from llmplatform.aws.tenant_key import COST_TAG, TENANT_ALIASES, TENANT_TAG
 from llmplatform.erasure import ERASED
 
 _DOCUMENTS: Final = (POLICY, EVAL_SAMPLE_RATE, API_KEYS)
@@ -35,22 +36,22 @@ def tenants(account: Account) -> Iterator[Statement]:
         ("kms:CreateKey", "kms:TagResource"),
         (ANY,),
         {
-            "Null": {f"aws:RequestTag/{keys.TENANT_TAG}": ("false",)},
-            **where("ForAllValues:StringEquals", {"aws:TagKeys": keys.TENANT_TAG}),
+            "Null": {f"aws:RequestTag/{TENANT_TAG}": ("false",)},
+            **where("ForAllValues:StringEquals", {"aws:TagKeys": (TENANT_TAG, COST_TAG)}),
         },
         because="a key has no ARN before it is made; it must be given its tenant as a tag",
     )
     yield Statement(
         "TenantsKeysNamed",
-        ("kms:CreateAlias", "kms:DescribeKey", "kms:EnableKeyRotation"),
+        ("kms:CreateAlias", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:UpdateAlias"),
         (account.arn("kms", f"key/{ANY}"),),
         keys.TAGGED,
         because=keys.TAGGED_WHY,
     )
     yield Statement(
         "TenantsAliases",
-        ("kms:CreateAlias",),
-        (account.arn("kms", f"alias/{keys.TENANT_ALIASES}{ANY}"),),
+        ("kms:CreateAlias", "kms:UpdateAlias"),
+        (account.arn("kms", f"{TENANT_ALIASES}{ANY}"),),
         because="an alias is named for its tenant",
     )
     yield from keeping_alarms(account)

@@ -56,12 +56,16 @@ class Tenants:
         Raises TenantFault if the tenant exists. Keys are stored before the policy: a tenant appears whole.
         """
         tenant = policy.tenant_id
-        if await self._documents(tenant):
-            raise TenantFault(f"tenant {tenant} exists already; `tenant show {tenant}` shows it")
+        await self.check_free(tenant)
         key = key or apikeys.mint(tenant, secrets.token_bytes(32))
         await self._put_keys(tenant, (apikeys.record_of(key, self._clock.now()),), overwrite=False)
         await self.put_policy(policy)
         return key
+
+    async def check_free(self, tenant: TenantId) -> None:
+        """Raise TenantFault if there is a tenant of that name."""
+        if await self._documents(tenant):
+            raise TenantFault(f"tenant {tenant} exists already; `tenant show {tenant}` shows it")
 
     async def put_policy(self, policy: TenantPolicy) -> None:
         """Store or replace a tenant's policy and sample rate."""

@@ -68,14 +68,19 @@ def add(
     ttft_p99_ms: options.TtftP99Ms = None,
     total_latency_p99_ms: options.TotalLatencyP99Ms = None,
     kms_key: options.KmsKey = None,
+    own_key: Annotated[
+        bool, typer.Option("--own-key", help="Make a KMS key for its content, deleted when it is erased.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Add a tenant and print its first key, which is shown this once.
 
     Without --allow-model, all models may be called.
 
-    Example: llm-platform tenant add initech --content-mode hash_only --allow-model smollm2-135m
+    Example: llm-platform tenant add initech --content-mode full --own-key --allow-model smollm2-135m
     """
+    if own_key and kms_key is not None:
+        raise typer.BadParameter("give this or --kms-key", param_hint="--own-key")
     policy = options.new_policy(
         TenantId(tenant),
         {
@@ -96,7 +101,13 @@ def add(
     )
     region = connect_aws()
     options.check_models(policy)
-    _show_key(tenant, _run(lambda store: store.create(policy), region), as_json=as_json)
+    if own_key:
+        from operator_cli.tenant_add import add_with_own_key  # noqa: PLC0415  # a second less for --help
+
+        key = add_with_own_key(policy, region)
+    else:
+        key = _run(lambda store: store.create(policy), region)
+    _show_key(tenant, key, as_json=as_json)
     _keep_alarms(tenant, region)
 
 

@@ -70,8 +70,9 @@ async def serve_sandbox(settings: SandboxSettings, tell: Tell) -> AsyncIterator[
         async with (
             session.client("ssm", endpoint_url=url) as ssm,
             session.client("kms", endpoint_url=url) as kms,
+            session.client("sts", endpoint_url=url) as sts,
         ):
-            tenants = await _timed("three tenants", seed(ssm, kms, state, SystemClock()), tell)
+            tenants = await _timed("three tenants", seed(ssm, kms, sts, state, SystemClock()), tell)
             role_keys = await seed_roles(ssm, state, SystemClock())
         async with (
             session.client("dynamodb", endpoint_url=url) as dynamodb,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from llmplatform import apikeys
 from llmplatform.aws.access import AccessStore
+from llmplatform.aws.tenant_key import alias_of, provide_tenant_key
 from llmplatform.clock import Clock
 from llmplatform.ids import TenantId
 from llmplatform.policy import ContentMode, Objectives, TenantPolicy
@@ -16,8 +17,7 @@ from sandbox.state import SeededTenant, read_keys, write_keys
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_kms import KMSClient
     from types_aiobotocore_ssm import SSMClient
-
-KMS_ALIASES: Final = "alias/llm-platform/"
+    from types_aiobotocore_sts import STSClient
 
 SEEDED: Final = (
     TenantPolicy(
@@ -41,19 +41,21 @@ SEEDED: Final = (
         display_name="Initech Bank",
         content_mode=ContentMode.FULL,
         eval_sample_rate=1.0,
-        kms_key=f"{KMS_ALIASES}initech-bank",
+        kms_key=alias_of(TenantId("initech-bank")),
     ),
 )
 
 
-async def seed(ssm: "SSMClient", kms: "KMSClient", state: Path, clock: Clock) -> tuple[SeededTenant, ...]:
+async def seed(
+    ssm: "SSMClient", kms: "KMSClient", sts: "STSClient", state: Path, clock: Clock
+) -> tuple[SeededTenant, ...]:
     """Put in the tenants that are missing; one that is there keeps its policy, and gets its key back."""
     tenants = Tenants(ssm, clock)
     keys = read_keys(state)
     for policy in SEEDED:
         tenant = policy.tenant_id
         if policy.kms_key is not None:
-            await _provide_key(kms, policy.kms_key)
+            await provide_tenant_key(kms, sts, tenant)
         key = keys.get(tenant)
         if key is None or apikeys.tenant_of(key) != tenant:
             key = keys[tenant] = apikeys.mint(tenant, secrets.token_bytes(32))
@@ -79,18 +81,3 @@ async def seed_roles(ssm: "SSMClient", state: Path, clock: Clock) -> dict[str, s
         await access.provide(role, key)
     write_keys(state, keys)
     return {role: keys[f"role/{role}"] for role in apikeys.ROLES}
-
-
-async def _provide_key(kms: "KMSClient", alias: str) -> None:
-    """See to it that `alias` names a key that can be used: a new one after the tenant was erased."""
-    try:
-        described = await kms.describe_key(KeyId=alias)
-    except kms.exceptions.NotFoundException:
-        await kms.create_alias(AliasName=alias, TargetKeyId=await _new_key(kms))
-    else:
-        if described["KeyMetadata"]["KeyState"] != "Enabled":
-            await kms.update_alias(AliasName=alias, TargetKeyId=await _new_key(kms))
-
-
-async def _new_key(kms: "KMSClient") -> str:
-    return (await kms.create_key(Description="Content of one tenant"))["KeyMetadata"]["KeyId"]

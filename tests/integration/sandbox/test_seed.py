@@ -19,8 +19,9 @@ async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(
             aws,
             session.client("ssm", endpoint_url=aws.url) as ssm,
             session.client("kms", endpoint_url=aws.url) as kms,
+            session.client("sts", endpoint_url=aws.url) as sts,
         ):
-            tenants.append(await seed(ssm, kms, tmp_path, clock))
+            tenants.append(await seed(ssm, kms, sts, tmp_path, clock))
             roles.append(await seed_roles(ssm, tmp_path, clock))
             assert (await AccessStore(ssm, clock).list()).role_of(
                 roles[-1]["billing"], clock.now()

@@ -1,0 +1,126 @@
+"""A tenant's own KMS key: made when its tenant comes, and here alone. Erasing one is `aws.erasure`'s.
+
+The key's policy leaves it to IAM who of the account may use it (each key bears its tenant in a tag, which a
+statement can ask for), and to nobody with another tenant in the encryption context: what is under it opens as
+no other tenant's. S3, whose context is another, is let through for the history's files.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import ClientError
+
+from llmplatform.aws.envelope import TENANT
+from llmplatform.aws.erasure import WAITING_PERIOD_DAYS
+from llmplatform.ids import TenantId
+from llmplatform.tenants import TenantFault
+
+if TYPE_CHECKING:  # the stubs are installed for checking only
+    from types_aiobotocore_kms import KMSClient
+    from types_aiobotocore_sts import STSClient
+
+TENANT_TAG: Final = "llm-platform:tenant"
+"""On each tenant's own key: whose it is."""
+TENANT_ALIASES: Final = "alias/llm-platform/tenant/"
+COST_TAG: Final = "observability-layer"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKey:
+    """A key that can be used."""
+
+    alias: str
+    arn: str
+    made: bool
+    """By this call; otherwise it was there."""
+
+
+def alias_of(tenant: TenantId) -> str:
+    """What a tenant's own key is called."""
+    return f"{TENANT_ALIASES}{tenant}"
+
+
+async def provide_tenant_key(kms: "KMSClient", sts: "STSClient", tenant: TenantId) -> TenantKey:
+    """The key that the tenant has, or a new one; also in the place of one that was given up.
+
+    Raises TenantFault where its key is there and cannot be used.
+    """
+    alias = alias_of(tenant)
+    try:
+        known = (await kms.describe_key(KeyId=alias))["KeyMetadata"]
+    except kms.exceptions.NotFoundException:
+        return await _make(kms, sts, tenant, kms.create_alias)
+    match known["KeyState"]:
+        case "Enabled":
+            return TenantKey(alias, known["Arn"], made=False)
+        case "PendingDeletion":
+            return await _make(kms, sts, tenant, kms.update_alias)
+        case state:
+            raise TenantFault(
+                f"{alias}, {known['Arn']}, is {state}; `aws kms enable-key` it, or `aws kms delete-alias` it"
+            )
+
+
+async def give_up(kms: "KMSClient", key: TenantKey) -> None:
+    """Have KMS delete a key that nothing is under yet. Its alias stays, until the tenant comes again.
+
+    Raises TenantFault where that may not be: who may add tenants need not be allowed to delete keys.
+    """
+    try:
+        await kms.schedule_key_deletion(KeyId=key.arn, PendingWindowInDays=WAITING_PERIOD_DAYS)
+    except ClientError as error:
+        raise TenantFault(
+            f"the tenant could not be added; its key {key.arn} is left until it is added again: {error}"
+        ) from error
+
+
+async def _make(
+    kms: "KMSClient", sts: "STSClient", tenant: TenantId, name: Callable[..., Awaitable[Any]]
+) -> TenantKey:
+    caller = await sts.get_caller_identity()
+    root = f"arn:{caller['Arn'].split(':')[1]}:iam::{caller['Account']}:root"
+    made = await kms.create_key(
+        Description=f"llm-platform: content of tenant {tenant}",
+        Policy=json.dumps(key_policy(tenant, root)),
+        Tags=[
+            {"TagKey": TENANT_TAG, "TagValue": tenant},
+            {"TagKey": COST_TAG, "TagValue": "evaluate"},
+        ],
+    )
+    key = TenantKey(alias_of(tenant), made["KeyMetadata"]["Arn"], made=True)
+    try:
+        await kms.enable_key_rotation(KeyId=key.arn)
+        await name(AliasName=key.alias, TargetKeyId=key.arn)
+    except BaseException:
+        await give_up(kms, key)
+        raise
+    return key
+
+
+def key_policy(tenant: TenantId, root: str) -> dict[str, Any]:
+    """The policy of a tenant's key, in the account whose root has this ARN."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "IamSaysWho",
+                "Effect": "Allow",
+                "Principal": {"AWS": root},
+                "Action": "kms:*",
+                "Resource": "*",
+            },
+            {
+                "Sid": "AsThisTenantAlone",
+                "Effect": "Deny",
+                "Principal": {"AWS": "*"},
+                "Action": ["kms:Encrypt", "kms:Decrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+                "Resource": "*",
+                "Condition": {
+                    "StringNotEquals": {f"kms:EncryptionContext:{TENANT}": tenant},
+                    "Null": {"kms:ViaService": "true"},
+                },
+            },
+        ],
+    }
