@@ -123,7 +123,7 @@ class Grafana(Construct):
             self, "table", catalog_id=self._deployment.account, database_name=DATABASE, table_input={}
         )
         table.add_property_override("TableInput", told)
-        table.add_dependency(database)
+        table.add_resource_dependency(database)
 
     def _workgroup(self) -> athena.CfnWorkGroup:
         return athena.CfnWorkGroup(

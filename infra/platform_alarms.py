@@ -36,5 +36,5 @@ class PlatformAlarms(Construct):
                 properties={**arguments_of(definition), "Tags": tags_of(definition)},
             )
             for other in sorted(definition.depends_on):
-                alarm.add_dependency(made[other])
+                alarm.add_resource_dependency(made[other])
             made[definition.name] = alarm

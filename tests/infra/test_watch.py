@@ -1,6 +1,7 @@
 """The platform's own alarms, who hears of them, and what Grafana may read."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,15 @@ from aws_cdk import Stack
 from aws_cdk.assertions import Match, Template
 
 from infra.app import Platform
-from infra.settings import Deployment
+from infra.console import limits_of
+from infra.settings import FOLDER, Deployment, read_deployment
 from llmplatform.aws.tables import CONTENT_LOGS, CRITICAL_ALARMS, WARNING_ALARMS
+from llmplatform.errors import ConfigFault
 from watch.alarming.alarm_wire import fields_of, kind_of, normal, tags_of
 from watch.alarming.definitions import AccountNames, definitions_of
 from watch.grafana.athena import CONTENT
 from watch.limits import Limits
+from watch.settings import read_limits, read_settings
 from watch.tables import targets
 
 Of = Callable[[Stack], Template]
@@ -158,3 +162,72 @@ def test_a_query_of_athena_is_bounded_and_its_answer_is_encrypted_and_goes(
             },
         },
     )
+
+
+def environment_of(stack: Stack, template: Of, family: str) -> dict[str, Any]:
+    (task,) = found(template(stack), "AWS::ECS::TaskDefinition", {"Family": family})
+    container = task["Properties"]["ContainerDefinitions"][0]
+    plain = {one["Name"]: one["Value"] for one in container["Environment"]}
+    return plain | {one["Name"]: "x" * 64 for one in container.get("Secrets", [])}
+
+
+@pytest.mark.parametrize("family", ["llm-platform-console", "llm-platform-alarms"])
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_what_watches_starts_with_its_environment(
+    family: str, name: str, request: pytest.FixtureRequest, template: Of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed: Platform = request.getfixturevalue(name)
+    known_on_aws = {
+        "WATCH_ALB_ARN": "arn:aws:elasticloadbalancing:us-east-1:111111111111:loadbalancer/app/x/1",
+        "WATCH_ALB_KEYS_URL": "https://abc.execute-api.us-east-1.amazonaws.com/keys",
+        "WATCH_GRAFANA_URL": "https://g-1.grafana-workspace.us-east-1.amazonaws.com",
+    }
+    for variable, value in environment_of(deployed.watch, template, family).items():
+        monkeypatch.setenv(variable, known_on_aws.get(variable, value))
+    settings, _ = read_settings()
+    read_limits()
+    assert settings.secure
+    if family == "llm-platform-console":
+        assert settings.session_key is not None
+        assert (settings.alb_arn is None) == (name == "dev")
+
+
+def test_the_consoles_own_thresholds_are_those_of_the_alarms(tmp_path: Path) -> None:
+    text = (FOLDER / "dev.toml").read_text() + "\n[alarms]\ngpu_percent = 95\n"
+    (tmp_path / "own.toml").write_text(text)
+    own = read_deployment(tmp_path / "own.toml")
+    assert limits_of(own) == {"ALARM_GPU_PERCENT": "95"}
+    assert own.alarm_limits.gpu_percent == 95
+    assert own.alarm_limits.disk_percent == Limits.model_construct().disk_percent
+    (tmp_path / "own.toml").write_text(text.replace("gpu_percent", "gpu_per_cent"))
+    with pytest.raises(ConfigFault, match="alarms"):
+        read_deployment(tmp_path / "own.toml")
+
+
+def test_people_sign_in_at_the_identity_provider_before_the_console_is_asked(
+    prod: Platform, dev: Platform, template: Of
+) -> None:
+    rule = {"Conditions": [Match.object_like({"HostHeaderConfig": {"Values": ["llm-watch.example.com"]}})]}
+    template(prod.watch).has_resource_properties(
+        "AWS::ElasticLoadBalancingV2::ListenerRule",
+        rule
+        | {
+            "Actions": [
+                Match.object_like(
+                    {
+                        "Type": "authenticate-oidc",
+                        "AuthenticateOidcConfig": {"Issuer": "https://idp.example.com"},
+                    }
+                ),
+                Match.object_like({"Type": "forward"}),
+            ]
+        },
+    )
+    (without,) = found(template(dev.watch), "AWS::ElasticLoadBalancingV2::ListenerRule")
+    assert [action["Type"] for action in without["Properties"]["Actions"]] == ["forward"]
+
+
+def test_the_clients_secret_is_in_no_template(prod: Platform, template: Of) -> None:
+    (rule,) = found(template(prod.watch), "AWS::ElasticLoadBalancingV2::ListenerRule")
+    oidc = rule["Properties"]["Actions"][0]["AuthenticateOidcConfig"]
+    assert str(oidc["ClientSecret"]).startswith("{{resolve:secretsmanager:")
