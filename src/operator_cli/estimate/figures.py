@@ -115,13 +115,6 @@ HISTORY_ROW_BYTES: Final = _measured(
 STATUS_BYTES_AN_OWNER: Final = _measured(
     "58", "58", "174", "bytes of an hour's status an owner", "docs/cost.md: short names, and of 48 characters"
 )
-CONSOLE_OVERVIEW_MS: Final = _measured(
-    "5.7",
-    "5.7",
-    "5.7",
-    "ms of CPU a tenant and cold overview",
-    "benchmarks/watch, November 2026: 285 ms for 50",
-)
 COST_LINES: Final = _measured(
     "5.5",
     "5.5",

@@ -46,11 +46,6 @@ class Workload:
         return self.requests_per_s * self.peak_to_mean
 
     @property
-    def samples_per_day(self) -> Decimal:
-        """Requests that go to evaluation."""
-        return self.requests_per_day * self.sample_rate
-
-    @property
     def output_tokens(self) -> Decimal:
         """Of a request."""
         return self.tokens_per_request * self.output_share
