@@ -28,7 +28,7 @@ Host = Literal["ecs-tasks", "lambda"]
 
 def host_of(process: Process) -> Host:
     """What runs a process."""
-    return "lambda" if process == "budget-handler" else "ecs-tasks"
+    return "lambda" if process in {"drift", "budget-handler"} else "ecs-tasks"
 
 
 PERMISSIONS: Final[Mapping[Process, Callable[[Account], Iterable[Statement]]]] = {

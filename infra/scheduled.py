@@ -8,6 +8,7 @@ that rings when it says nothing is one of the platform's (`watch.tables.alarms_o
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
@@ -102,12 +103,14 @@ def a_task(scope: Construct, process: FargateProcess, network: NetworkStack, nam
     """One task of a process in the private subnets, which ends by itself."""
     group = network.task_security_group(scope, name)
     subnets = network.vpc.select_subnets(subnet_group_name=network.task_subnets.subnet_group_name)
-    revisions = f"{process.task.task_definition_arn}"
+    revision = process.task.task_definition_arn
+    stack = Stack.of(scope)
+    tasks = f"arn:aws:ecs:{stack.region}:{stack.account}:task/{PREFIX}/*"
     return Started(
         target={
             "arn": network.cluster.cluster_arn,
             "ecsParameters": {
-                "taskDefinitionArn": revisions,
+                "taskDefinitionArn": revision,
                 "taskCount": 1,
                 "launchType": "FARGATE",
                 "platformVersion": "1.4.0",
@@ -124,12 +127,12 @@ def a_task(scope: Construct, process: FargateProcess, network: NetworkStack, nam
         statements=(
             iam.PolicyStatement(
                 actions=["ecs:RunTask"],
-                resources=[revisions],
+                resources=[revision],
                 conditions={"ArnEquals": {"ecs:cluster": network.cluster.cluster_arn}},
             ),
             iam.PolicyStatement(
                 actions=["ecs:TagResource"],
-                resources=[f"{network.cluster.cluster_arn.replace(':cluster/', ':task/')}/*"],
+                resources=[tasks],
                 conditions={"StringEquals": {"ecs:CreateAction": "RunTask"}},
             ),
             iam.PolicyStatement(
@@ -138,7 +141,10 @@ def a_task(scope: Construct, process: FargateProcess, network: NetworkStack, nam
                 conditions={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
             ),
         ),
-        reasons={},
+        reasons={
+            f"AwsSolutions-IAM5[Resource::{tasks}]": "a task has its id when it is started; it may be tagged "
+            "then and at no other time"
+        },
     )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.models import catalogue_of
-from infra.permissions import keys, models, parameters, stores
+from infra.permissions import functions, keys, models, parameters, stores
 from infra.permissions.account import Account
 from infra.permissions.statement import ANY, Statement
 from llmplatform.account_budget import BUDGET_NAME
-from llmplatform.aws.tables import REQUEST_LEDGER, TENANT_COST
+from llmplatform.aws.tables import COSTAGG_LOGS, REQUEST_LEDGER, TENANT_COST
 
 RECONCILIATIONS: Final = "_reconciliation"
 """Whose rows of the table of costs a reconciliation keeps: see `costagg.reconciliation.store`."""
@@ -49,6 +49,7 @@ def budget_handler(account: Account) -> Iterator[Statement]:
     budget = f"arn:aws:budgets::{account.number}:budget/{BUDGET_NAME}"
     yield Statement("Budget", ("budgets:ViewBudget",), (budget,))
     yield parameters.brake(account, parameters.BRAKE_OF_MONTH)
+    yield from functions.function(account, COSTAGG_LOGS)
 
 
 def reconcile(account: Account) -> Iterator[Statement]:

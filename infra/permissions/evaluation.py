@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infra.permissions import keys, models, parameters, stores
+from infra.permissions import functions, keys, models, parameters, stores
 from infra.permissions.account import Account
 from infra.permissions.statement import ANY, Statement
 from llmplatform.aws.eval_reader import SCORE_ATTRIBUTES
@@ -16,6 +16,7 @@ from llmplatform.aws.tables import (
     EVAL_RESULTS,
     EVAL_SPEND,
     EVAL_STREAM,
+    EVALWORKER_LOGS,
     REQUEST_LEDGER,
 )
 from llmplatform.eval_heartbeat import WORKERS
@@ -56,6 +57,8 @@ def drift(account: Account) -> Iterator[Statement]:
     yield stores.rows(account, "Detector", EVAL_DETECTOR, "GetItem", "PutItem", "Query", "UpdateItem")
     yield stores.rows(account, "Traffic", REQUEST_LEDGER, "Query")
     yield keys.tables(account, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, REQUEST_LEDGER)
+    yield from functions.function(account, EVALWORKER_LOGS)
+    yield from functions.inside(account, "drift")
 
 
 def compact(account: Account) -> Iterator[Statement]:

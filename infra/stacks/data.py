@@ -23,6 +23,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import IConstruct
 
 from infra import archive
@@ -31,6 +32,7 @@ from infra.layers import TAG, Layer, PlatformStack
 from infra.reasons import explain
 from infra.settings import Deployment
 from infra.tracing import Tracing
+from llmplatform.aws.schedules import DEAD_LETTERS, DEAD_LETTERS_KEPT_DAYS
 from llmplatform.aws.tables import (
     BUCKETS,
     DATA_KEYS,
@@ -101,6 +103,8 @@ class DataStack(PlatformStack):
             topic=self.topics[WARNING_ALARMS.name],
         )
         Tracing(self, deployment)
+        self.dead_letters = self._dead_letters()
+        """What could not be started or handled, of any schedule and function."""
         self.repository = self._repository()
 
     def _table(self, table: Table) -> dynamodb.Table:
@@ -233,6 +237,19 @@ class DataStack(PlatformStack):
             removal_policy=self._removal,
         )
         explain(made, {"AwsSolutions-S1": "it holds the access logs: its own would log the writing of logs"})
+        return made
+
+    def _dead_letters(self) -> sqs.Queue:
+        made = sqs.Queue(
+            self,
+            "dead-letters",
+            queue_name=DEAD_LETTERS,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(DEAD_LETTERS_KEPT_DAYS),
+            removal_policy=self._removal,
+        )
+        explain(made, {"AwsSolutions-SQS3": "it is the queue of dead letters itself"})
         return made
 
     def _repository(self) -> ecr.Repository:
