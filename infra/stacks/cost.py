@@ -2,6 +2,7 @@
 
 from aws_cdk import App
 
+from infra.billing_api import BillingApi
 from infra.layers import PlatformStack
 from infra.settings import Deployment
 from infra.stacks.data import DataStack
@@ -22,3 +23,4 @@ class CostStack(PlatformStack):
         identity: IdentityStack,
     ) -> None:
         super().__init__(app, "cost", deployment, layer="attribute")
+        self.billing_api = BillingApi(self, deployment, network=network, data=data, identity=identity)
