@@ -29,7 +29,8 @@ def environment(state: Path, **more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "BILLING_", "COST_", "EVAL_", "OPENAI_", "GATEWAY_", "SANDBOX_"))
     }
-    return {**ours, "LLM_PLATFORM_STATE": str(state), "GATEWAY_PORT": "0", "COST_API_PORT": "0", **more}
+    ports = {"GATEWAY_PORT": "0", "COST_API_PORT": "0", "WATCH_PORT": "0"}
+    return {**ours, "LLM_PLATFORM_STATE": str(state), **ports, **more}
 
 
 @dataclass

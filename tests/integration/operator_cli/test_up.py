@@ -30,10 +30,12 @@ from harness.command import (
 
 pytestmark = pytest.mark.timeout(240)
 
+LEASED_WITHIN_S = 90
+
 
 @pytest.fixture(scope="module", name="up")
 def running_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    # The real judge is test_up_evaluation's: here it would take the processor from everything else.
+    # The real judge is test_substrates': here it would take the processor from everything else.
     settings = {"EVAL_JUDGE": "scripted", "SANDBOX_COST_EVERY_S": "5"}
     with platform(tmp_path_factory.mktemp("platform") / "state", **settings) as running:
         yield running
@@ -102,6 +104,18 @@ def test_a_chat_shows_up_priced_to_the_operator_and_to_its_tenant(up: Platform) 
     assert other.status_code == HTTPStatus.NOT_FOUND
     assert "scripted-bedrock" in up.run("cost", "acme").stdout
     assert "_platform" in up.run("cost").stdout
+
+
+def test_a_worker_that_dies_comes_back_and_the_gateway_never_notices(up: Platform) -> None:
+    up.eventually(lambda: "evaluation is ready" in up.told() or None, within_s=LEASED_WITHIN_S)
+    os.kill(up.children()["evalworker run"], signal.SIGKILL)
+    up.eventually(lambda: "evaluation ended with status -9" in up.told() or None, within_s=10)
+    up.run("chat", "Hi", "-m", "scripted-lmi", "--tenant", "initech-bank")
+    log = up.state / "evalworker.log"
+    up.eventually(
+        lambda: log.read_text().count('"evaluation is assembled"') > 1 or None, within_s=LEASED_WITHIN_S
+    )
+    assert up.process.poll() is None
 
 
 def test_a_chat_can_be_whole_and_of_another_tenant(up: Platform) -> None:
