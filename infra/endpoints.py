@@ -106,7 +106,7 @@ def endpoints(deployment: Deployment) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             "dynamodb",
-            ("gateway", "evalworker", "drift", "cost-job", "reconcile", "billing-api", "console", "alarms"),
+            ("gateway", "evalworker", "drift", "cost-job", "reconcile", "billing-api", "console"),
             "the ledger, results, costs, leases",
             (Let(("dynamodb:*",), own("dynamodb", "table/*")),),
             gateway=True,
@@ -129,13 +129,13 @@ def endpoints(deployment: Deployment) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             "ssm",
-            ("gateway", "evalworker", "drift", "cost-job", "reconcile", "billing-api", "console", "alarms"),
+            ("gateway", "evalworker", "drift", "cost-job", "billing-api", "console", "alarms"),
             "tenants, their keys, brakes",
             (Let(("ssm:*",), own("ssm", f"parameter{PARAMETERS}/*", f"parameter{PARAMETERS}")),),
         ),
         Endpoint(
             "kms",
-            ("gateway", "evalworker", "console", "billing-api", "alarms"),
+            ("gateway", "evalworker", "console"),
             "content under tenants' own keys; keys of the stores are used by the stores",
             (Let(("kms:*",), own("kms", "key/*", "alias/*")),),
         ),
@@ -143,11 +143,14 @@ def endpoints(deployment: Deployment) -> tuple[Endpoint, ...]:
             "logs",
             ("gateway", "console", STARTING),
             "every process's log; content of those who opted in; reading both",
-            (Let(("logs:*",), own("logs", "*")),),
+            (
+                Let(("logs:*",), own("logs", "*")),
+                Let(("logs:GetQueryResults", "logs:StopQuery")),  # of one's own query, which has no ARN
+            ),
         ),
         Endpoint(
             "monitoring",
-            ("evalworker", "cost-job", "console", "alarms"),
+            ("cost-job", "console", "alarms"),
             "metrics are read, alarms are kept",
             (Let(("cloudwatch:*",)),),
         ),
@@ -159,7 +162,7 @@ def endpoints(deployment: Deployment) -> tuple[Endpoint, ...]:
         ),
         Endpoint(
             "sts",
-            ("evalworker", "compact", "cost-job", "reconcile", "console", "alarms"),
+            ("evalworker", "compact", "reconcile", "console", "alarms"),
             "which account this is: the names of buckets have it in them",
             (Let(("sts:GetCallerIdentity",)),),
         ),
