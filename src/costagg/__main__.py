@@ -78,7 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         help="hold what was attributed against AWS's bill",
         description="Compares with an export of the Cost and Usage Report 2.0, Parquet or CSV.",
     )
-    reconcile.add_argument("files", nargs="+", metavar="FILE", help="files, folders or patterns of an export")
+    reconcile.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="files, folders or patterns of an export; or where it is in S3, s3://BUCKET/PREFIX/NAME",
+    )
     _add_days(reconcile)
     reconcile.add_argument(
         "--limit",
@@ -126,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_days(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--month", type=commands.a_month, metavar="YYYY-MM", help="a whole month, UTC")
+    parser.add_argument("--last-month", action="store_true", help="the month before this one")
     parser.add_argument("--from", dest="first", type=date.fromisoformat, metavar="DATE")
     parser.add_argument(
         "--to", dest="last", type=date.fromisoformat, metavar="DATE", help="included; default: today"

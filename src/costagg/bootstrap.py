@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from costagg.api.observe import AsgiApp
@@ -153,6 +155,30 @@ async def cost_table(environment: EnvironmentSettings) -> AsyncIterator[tuple[Co
     """The table of costs, for who reads it once."""
     async with _dynamodb(environment.aws_region, SystemClock()) as dynamodb:
         yield CostReader(dynamodb), dynamodb
+
+
+@asynccontextmanager
+async def bill_files(
+    environment: EnvironmentSettings, names: Sequence[str], month: date
+) -> AsyncIterator[tuple[str, ...]]:
+    """Names of files, with a month's files in the place of an export in S3; they are gone with the block.
+
+    Raises BillFault for an export that is not there, or not whole.
+    """
+    from costagg.reconciliation.s3_export import SCHEME, ExportAddress, fetch  # noqa: PLC0415
+
+    exports = [ExportAddress.parse(name) for name in names if name.startswith(SCHEME)]
+    if not exports:
+        yield tuple(names)
+        return
+    with tempfile.TemporaryDirectory(prefix="bill-") as folder:
+        files = [name for name in names if not name.startswith(SCHEME)]
+        async with aws_session(environment.aws_region).client("s3") as s3:
+            for number, export in enumerate(exports):
+                into = Path(folder) / str(number)
+                into.mkdir()
+                files += map(str, await fetch(s3, export, month, into))
+        yield tuple(files)
 
 
 async def account_id(environment: EnvironmentSettings) -> str:

@@ -14,7 +14,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from costagg.bootstrap import CostJob, account_id, billing_api, cost_job, cost_table, metric_lines
+from costagg.bootstrap import (
+    CostJob,
+    account_id,
+    bill_files,
+    billing_api,
+    cost_job,
+    cost_table,
+    metric_lines,
+)
 from costagg.hours import HOUR, asked_hours
 from costagg.job import HourReport, RunReport
 from costagg.settings import CostSettings, EnvironmentSettings
@@ -117,25 +125,34 @@ async def serve_bills(settings: CostSettings, environment: EnvironmentSettings) 
 async def reconcile(arguments: argparse.Namespace, environment: EnvironmentSettings) -> int:
     """Hold a month, or a part of it, against AWS's bill."""
     from costagg.reconciliation import running  # noqa: PLC0415
+    from costagg.reconciliation.charges import BillFault  # noqa: PLC0415
     from costagg.reconciliation.cur_sql import TenantsOnBill  # noqa: PLC0415
 
     now = SystemClock().now()
     first, last = _days(arguments, now.date())
-    asked = running.ReconcileArguments(
-        files=tuple(arguments.files),
-        first=first,
-        last=last,
-        limit_percent=arguments.limit,
-        tenants=TenantsOnBill(arguments.tenant_tag, arguments.session_prefix),
-        accounts=tuple(arguments.account),
-        usage_types=arguments.usage_types,
-        rows=arguments.rows,
-        as_json=arguments.json,
-        keep=not arguments.dry_run,
-    )
-    # The report has standard output for itself.
-    async with cost_table(environment) as (reader, dynamodb), metric_lines(environment, fd=2) as lines:
-        return await running.run(asked, reader, dynamodb, lines, now)
+    try:
+        async with bill_files(environment, arguments.files, first) as files:
+            asked = running.ReconcileArguments(
+                files=files,
+                first=first,
+                last=last,
+                limit_percent=arguments.limit,
+                tenants=TenantsOnBill(arguments.tenant_tag, arguments.session_prefix),
+                accounts=tuple(arguments.account),
+                usage_types=arguments.usage_types,
+                rows=arguments.rows,
+                as_json=arguments.json,
+                keep=not arguments.dry_run,
+            )
+            # The report has standard output for itself.
+            async with (
+                cost_table(environment) as (reader, dynamodb),
+                metric_lines(environment, fd=2) as lines,
+            ):
+                return await running.run(asked, reader, dynamodb, lines, now)
+    except BillFault as fault:
+        sys.stderr.write(f"costagg reconcile: {fault}\n")
+        return running.BAD_INPUT
 
 
 async def export_costs(arguments: argparse.Namespace, environment: EnvironmentSettings) -> int:
@@ -179,8 +196,13 @@ def _show_day(day: date, rows: int) -> None:
 
 def _days(arguments: argparse.Namespace, today: date) -> tuple[date, date]:
     """The first and the last day that are asked for: of a month, or from one to another, both included."""
+    if arguments.last_month and (arguments.month or arguments.first or arguments.last):
+        raise ConfigFault("--last-month: goes without --month, --from and --to")
     if arguments.month is not None and (arguments.first is not None or arguments.last is not None):
         raise ConfigFault("--month: goes without --from and --to")
+    if arguments.last_month:
+        ended = today.replace(day=1) - _DAY
+        return ended.replace(day=1), ended
     if arguments.month is not None:
         month: date = arguments.month
         if month > today:
