@@ -29,6 +29,11 @@ test-browser: env-dev ## The console in a real Chromium (Debian's, which is inst
 	@scripts/install-chromium
 	@$(BIN)/pytest -q -n 0 tests/browser
 
+# It needs a container engine: one that runs, or one that the command in CONTAINER_ENGINE gives.
+.PHONY: compose-test
+compose-test: env-dev ## Build the image, bring docker-compose.yml up, follow a chat to its bill, take it down
+	@scripts/compose-test
+
 .PHONY: drill
 drill: env ## Break one thing after another, and print when each alarm rang and what the console showed
 	@$(BIN)/python -m operator_cli.drill
@@ -38,11 +43,14 @@ bench: env-dev $(VENV)/.litellm ## Measure the gateway beside LiteLLM and a bare
 	@$(BIN)/python benchmarks/gateway/run.py $(if $(QUICK),--quick)
 
 .PHONY: check
-check: env-dev ## Format, lint, types, import contracts
+check: env-dev ## Format, lint, types, import contracts, the image and docker-compose.yml
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/compose-lint check --quiet --skip-suppressed --strict-config --fail-on low docker-compose.yml
+	@$(BIN)/docker-compose config --quiet
 
 .PHONY: synth
 synth: env-dev ## Write the CloudFormation templates of a deployment to cdk.out; DEPLOYMENT=dev, prod or a file
