@@ -137,7 +137,9 @@ class Serving:
                 study.learn()
 
     def _plan(self, request: ChatRequest, policy: TenantPolicy, invocation: Invocation) -> tuple[Route, ...]:
-        invocation.requested_model_id = request.model if request.model in self._catalogue.models else UNKNOWN
+        may_be_used = request.model in self._catalogue.models and policy.allows_model(request.model)
+        # Of the others it is not told which there are, and a tenant reads its own rows.
+        invocation.requested_model_id = request.model if may_be_used else UNKNOWN
         return routes(request, policy, self._catalogue, self._check)
 
     def _check(self, request: ChatRequest, model: ModelEntry) -> None:
