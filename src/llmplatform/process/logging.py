@@ -18,6 +18,9 @@ from typing import Any, Final, TextIO
 OURS: Final = ("gateway", "llmplatform", "evalworker", "costagg", "sandbox", "operator_cli", "watch")
 MAX_FRAMES: Final = 8
 MAX_CAUSES: Final = 4
+MAX_LINE_BYTES: Final = 16 * 1024
+"""What a container's log driver keeps as one line: Docker splits a longer one, and neither half is JSON."""
+MAX_CUT_CHARS: Final = 2_000
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PLAIN_WORDS = re.compile(r"[\w ,.;-]*")
@@ -49,7 +52,15 @@ class JsonFormatter(logging.Formatter):
             }
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = described(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)
+        whole = json.dumps(line, ensure_ascii=False)
+        return whole if len(whole.encode()) < MAX_LINE_BYTES else json.dumps(_cut(line), ensure_ascii=False)
+
+
+def _cut(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left of a line that is too long: where it is from, how it begins, and what was raised."""
+    kept = {name: line[name] for name in ("timestamp", "level", "process", "logger")}
+    told = {name: value for name, value in line.get("exception", {}).items() if name in {"type", "code"}}
+    return {**kept, "message": line["message"][:MAX_CUT_CHARS], "exception": told, "cut": True}
 
 
 def described(error: BaseException, *, depth: int = MAX_CAUSES) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llmplatform.errors import BackendThrottled, ConfigFault
-from llmplatform.process.logging import configure_logging
+from llmplatform.process.logging import MAX_LINE_BYTES, configure_logging
 
 CANARY = "CANARY my diagnosis is"
 
@@ -100,3 +100,31 @@ async def test_a_lost_task_is_told_without_its_exceptions_text(out: io.StringIO)
     assert line["message"] == "Task exception was never retrieved"
     assert line["exception"]["type"] == "RuntimeError"
     assert "CANARY" not in out.getvalue()
+
+
+def fail(depth: int) -> None:
+    """Raise an exception group of groups, each member with a stack of its own."""
+    if depth == 0:
+        raise ValueError("at the bottom")
+    members = []
+    for _ in range(8):
+        try:
+            fail(depth - 1)
+        except Exception as error:  # noqa: BLE001  # its stack is what is wanted
+            members.append(error)
+    raise ExceptionGroup("some", members)
+
+
+def test_no_line_is_longer_than_a_log_driver_keeps_whole(out: io.StringIO) -> None:
+    logger = logging.getLogger("gateway")
+    try:
+        fail(3)
+    except ExceptionGroup:
+        logger.exception("all of them failed")
+    logger.warning("é" * MAX_LINE_BYTES)
+    assert all(len(line.encode()) < MAX_LINE_BYTES for line in out.getvalue().splitlines())
+    group, message = lines(out)
+    assert group["message"] == "all of them failed"
+    assert group["exception"] == {"type": "ExceptionGroup"}
+    assert group["cut"] is True
+    assert message["message"].startswith("ééé")
