@@ -67,7 +67,7 @@ class Network(_Section):
         if self.exposure == "internet":
             if self.transit_gateway_id is not None:
                 raise ValueError("transit_gateway_id goes with exposure internal")
-        elif not all(network.is_private for network in self.clients):
+        elif any(network.is_global for network in self.clients):
             raise ValueError("clients: an internal load balancer has private clients only")
         return self
 
@@ -215,7 +215,7 @@ class Deployment(_Section):
         if strange:
             raise ValueError(f"availability_zones: {', '.join(strange)} is not a zone of {self.region}")
         if self.oidc is not None and self.network.exposure == "internal":
-            far = [str(network) for network in self.oidc.addresses if not network.is_private]
+            far = [str(network) for network in self.oidc.addresses if network.is_global]
             if far:
                 raise ValueError(
                     f"oidc.addresses: an internal load balancer cannot reach {', '.join(far)}; name private "

@@ -32,6 +32,17 @@ def test_the_deployments_that_come_with_it_are_whole(name: str) -> None:
         ("monthly_usd = 18000", "monthly_usd = 0", "budget.monthly_usd"),
         ("cpu = 2048", "cpus = 2048", "gateway.cpus"),
         ('slack_channel_id = "C00000000"', "", "slack_channel_id"),
+        ('exposure = "internal"', 'exposure = "internet"', "network: .*transit_gateway_id"),
+        ('clients = ["10.0.0.0/8"]', 'clients = ["0.0.0.0/0"]', "network: .*clients"),
+        ('clients = ["10.0.0.0/8"]', "clients = []", "network.clients"),
+        ('addresses = ["10.20.0.0/24"]', 'addresses = ["8.8.8.0/24"]', r"oidc\.addresses: .*8\.8\.8\.0/24"),
+        ("[gateway]", '[files]\ncatalogue = "none.toml"\n[gateway]', "files.catalogue"),
+        ("prefix_lists", "endpoint_zones = 1\nprefix_lists", "network.endpoint_zones"),
+        (
+            "least = 3",
+            'least = 3\nschedules = [{ cron = "0 20 * * ? *", least = 1, most = 9 }]',
+            "gateway.schedules",
+        ),
     ],
 )
 def test_a_field_at_fault_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
