@@ -29,7 +29,7 @@ def evalworker(account: Account) -> Iterator[Statement]:
     yield parameters.all_tenants(account)
     yield parameters.brake(account, parameters.BRAKE_OF_LAG)
     yield from _samples(account)
-    yield _leases(account)
+    yield from _leases(account)
     judges = (judge.model_id for judge in load_judge_models(account.deployment.files.judges).judges.values())
     yield from models.bedrock(account, judges, (models.WHOLE,))
     yield stores.rows(account, "Results", EVAL_RESULTS, "BatchGetItem", "PutItem")
@@ -90,11 +90,14 @@ def _samples(account: Account) -> Iterator[Statement]:
     yield keys.stream(account, EVAL_STREAM, keys.OPEN)
 
 
-def _leases(account: Account) -> Statement:
-    """Which worker reads which shard."""
+def _leases(account: Account) -> Iterator[Statement]:
+    """Which worker reads which shard, in a table that the deployment makes."""
     operations = ("DescribeTable", "GetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan")
-    return Statement(
+    yield Statement(
         "Leases",
         tuple(f"dynamodb:{operation}" for operation in operations),
         (account.table_named(EVAL_CONSUMER),),
     )
+    # Where other versions of the consumer's library keep more: ours must see that there is none.
+    coordinator = account.table_named(f"{EVAL_CONSUMER}-CoordinatorState")
+    yield Statement("NoCoordinator", ("dynamodb:DescribeTable",), (coordinator,))

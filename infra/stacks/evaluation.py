@@ -2,13 +2,15 @@
 
 from typing import Final
 
-from aws_cdk import App, Duration
+from aws_cdk import App, Duration, RemovalPolicy
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kinesis as kinesis
 
 from infra.function import FunctionProcess
 from infra.layers import PlatformStack
 from infra.process import FargateProcess
+from infra.reasons import explain
 from infra.scheduled import ScheduledJob, a_function, a_task
 from infra.service import FargateService
 from infra.settings import Deployment
@@ -68,10 +70,24 @@ class EvaluationStack(PlatformStack):
             self, "consumer", consumer_name=EVAL_CONSUMER, stream_arn=self._data.stream.stream_arn
         )
         service = FargateService(self, "evalworker", process=process, network=self._network, tasks=tasks)
-        service.service.node.add_dependency(consumer)
+        service.service.node.add_dependency(consumer, self._leases())
         pushed = {"StreamName": EVAL_STREAM.name, "ConsumerName": EVAL_CONSUMER}
         _track(service, "iterator-age", native.STREAM_PUSHED_AGE, pushed, LAG_S * 1_000)
         _track(service, "lag", EVAL_LAG_SECONDS, {"component": EVALWORKER}, LAG_S)
+
+    def _leases(self) -> dynamodb.Table:
+        """Who reads which shard, and how far: as kcl-rs would make it, which the worker's role may not."""
+        leases = dynamodb.Table(
+            self,
+            "leases",
+            table_name=EVAL_CONSUMER,
+            partition_key=dynamodb.Attribute(name="leaseKey", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        lost = "without positions the stream's week is read again, and what has a result is not judged again"
+        explain(leases, {"AwsSolutions-DDB3": lost})
+        return leases
 
     def _drift(self) -> None:
         function = FunctionProcess(
