@@ -12,6 +12,7 @@ from infra.permissions.account import Account
 from infra.permissions.statement import ANY, Statement
 from llmplatform.account_budget import BUDGET_NAME
 from llmplatform.aws.tables import COSTAGG_LOGS, REQUEST_LEDGER, TENANT_COST
+from llmplatform.bill_export import EXPORT_NAME, EXPORT_PREFIX, bucket_name
 
 RECONCILIATIONS: Final = "_reconciliation"
 """Whose rows of the table of costs a reconciliation keeps: see `costagg.reconciliation.store`."""
@@ -63,3 +64,9 @@ def reconcile(account: Account) -> Iterator[Statement]:
         conditions=stores.owned_by(f"{RECONCILIATIONS}#{ANY}"),
     )
     yield keys.tables(account, TENANT_COST)
+    yield Statement(
+        "Bill",
+        ("s3:GetObject",),
+        (f"arn:aws:s3:::{bucket_name(account.number, account.region)}/{EXPORT_PREFIX}/{EXPORT_NAME}/{ANY}",),
+        because="AWS names the files of a month, and the export that they are of is named here",
+    )

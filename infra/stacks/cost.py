@@ -20,6 +20,8 @@ from llmplatform.aws.tables import COSTAGG_LOGS
 from llmplatform.bill_export import export_url
 
 JOB: Final = ("python", "-m", "costagg", "run")
+DAYS: Final = 30
+"""A day's budget is this part of the month's: the job brakes within an hour, AWS Budgets within a day."""
 RECONCILE: Final = ("python", "-m", "costagg", "reconcile", "--last-month")
 """Then where the export is."""
 
@@ -41,11 +43,12 @@ class CostStack(PlatformStack):
         BillExport(self, deployment, data)
         ObservabilityBudget(self, deployment, data=data, identity=identity)
         export = export_url(deployment.account, deployment.region)
-        jobs: tuple[tuple[Process, Schedule, tuple[str, ...], int, str], ...] = (
-            ("cost-job", COSTS, JOB, 1_024, "cost-not-run"),
-            ("reconcile", RECONCILIATION, (*RECONCILE, export), 2_048, "reconciliation-overdue"),
+        daily = {"COST_OBSERVABILITY_DAILY_BUDGET_USD": f"{deployment.budget.monthly_usd / DAYS:.2f}"}
+        jobs: tuple[tuple[Process, Schedule, tuple[str, ...], dict[str, str], int, str], ...] = (
+            ("cost-job", COSTS, JOB, daily, 1_024, "cost-not-run"),
+            ("reconcile", RECONCILIATION, (*RECONCILE, export), {}, 2_048, "reconciliation-overdue"),
         )
-        for name, schedule, command, memory_mib, told_by in jobs:
+        for name, schedule, command, environment, memory_mib, told_by in jobs:
             process = FargateProcess(
                 self,
                 name,
@@ -54,7 +57,7 @@ class CostStack(PlatformStack):
                 role=identity.roles[name],
                 log_group=data.log_groups[COSTAGG_LOGS.name],
                 command=command,
-                environment={},
+                environment=environment,
                 cpu=512,
                 memory_mib=memory_mib,
             )
