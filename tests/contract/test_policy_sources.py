@@ -61,7 +61,7 @@ class MemoryWorld:
         self.source.put(policy, *keys)
 
     async def brake(self, **factors: SamplingBrake) -> None:
-        self.source.brake(*factors.values())
+        self.source.brake(**factors)
 
 
 @dataclass
@@ -184,6 +184,13 @@ async def test_the_smallest_live_brake_holds_until_it_expires(world: World) -> N
     assert world.source.sampling_factor(START) == 0.0
     assert world.source.sampling_factor(START + timedelta(minutes=5)) == 0.5
     assert world.source.sampling_factor(START + timedelta(minutes=10)) == 1.0
+
+
+async def test_who_holds_sampling_down_and_until_when_can_be_told(world: World) -> None:
+    month = SamplingBrake(factor=0.5, expires_at=START + timedelta(hours=13), writer="costagg account-budget")
+    lag = SamplingBrake(factor=0.25, expires_at=START, writer="host/7")
+    await world.brake(account_budget=month, lag=lag)
+    assert world.source.sampling_brakes() == {"account_budget": month, "lag": lag}
 
 
 async def test_an_age_is_known_and_nothing_is_broken(world: World) -> None:

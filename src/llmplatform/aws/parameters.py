@@ -48,6 +48,7 @@ READ_AGAIN_AFTER_S: Final = 5.0
 MAX_READS_PER_WINDOW: Final = 20
 MAX_REMEMBERED_READS: Final = 1_000
 NOT_LOADED_RETRY_AFTER_S: Final = 5
+_BRAKES: Final = "_platform/sampling_factor/"
 _PAGE: Final = 10  # the most that GetParametersByPath gives
 
 
@@ -100,6 +101,10 @@ class PolicySource(Protocol):
         """The smallest live sampling brake, 1 when there is none."""
         ...
 
+    def sampling_brakes(self) -> Mapping[str, SamplingBrake]:
+        """Every brake that was last read, by its reason, expired ones too: for who shows them."""
+        ...
+
 
 def resolve_in(tenants: Mapping[TenantId, Tenant], api_key: str, clock: Clock) -> TenantPolicy | None:
     """The policy that `api_key` opens among `tenants`; None for a wrong, revoked or expired key."""
@@ -137,7 +142,7 @@ class InMemoryPolicySource:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tenants: dict[TenantId, Tenant] = {}
-        self._brakes: tuple[SamplingBrake, ...] = ()
+        self._brakes: Mapping[str, SamplingBrake] = {}
         self.age_s: float | None = 0.0
         self.broken: Mapping[str, str] = MappingProxyType({})
 
@@ -145,8 +150,8 @@ class InMemoryPolicySource:
         """Set a tenant's policy and all of its keys."""
         self._tenants[policy.tenant_id] = Tenant(policy, keys)
 
-    def brake(self, *brakes: SamplingBrake) -> None:
-        """Set all sampling brakes."""
+    def brake(self, **brakes: SamplingBrake) -> None:
+        """Set all sampling brakes, by reason."""
         self._brakes = brakes
 
     def resolve(self, api_key: str) -> TenantPolicy | None:
@@ -171,7 +176,11 @@ class InMemoryPolicySource:
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""
-        return smallest_live(self._brakes, now)
+        return smallest_live(self._brakes.values(), now)
+
+    def sampling_brakes(self) -> Mapping[str, SamplingBrake]:
+        """See PolicySource."""
+        return self._brakes
 
 
 @dataclass(slots=True)
@@ -244,7 +253,11 @@ class ParameterPolicySource:
 
     def sampling_factor(self, now: datetime) -> float:
         """See PolicySource."""
-        return smallest_live(self._copy.brakes, now)
+        return smallest_live(self._copy.brakes.values(), now)
+
+    def sampling_brakes(self) -> Mapping[str, SamplingBrake]:
+        """See PolicySource."""
+        return self._copy.brakes
 
     async def resolve_unknown(self, api_key: str) -> TenantPolicy | None:
         """See PolicySource: reads that one tenant, once for all who wait for it."""
@@ -360,22 +373,23 @@ class _Copy:
     """All that one reading gave."""
 
     tenants: Mapping[TenantId, Tenant] = field(default_factory=dict)
-    brakes: tuple[SamplingBrake, ...] = ()
+    brakes: Mapping[str, SamplingBrake] = field(default_factory=dict)
+    """By reason."""
     broken: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, parameters: Mapping[str, str], known: "_Copy") -> "_Copy":
         """The copy that parameters (by name under the prefix) spell; a broken tenant stays as in `known`."""
         documents: dict[TenantId, dict[str, str]] = {}
-        brakes = []
+        brakes: dict[str, SamplingBrake] = {}
         for name, value in parameters.items():
             owner, _, rest = name.partition("/")
             tenant_id = ids.tenant_id(owner)
             if tenant_id is not None:
                 documents.setdefault(tenant_id, {})[rest] = value
-            elif name.startswith("_platform/sampling_factor/"):
+            elif name.startswith(_BRAKES):
                 with contextlib.suppress(ValidationError):
-                    brakes.append(SamplingBrake.model_validate_json(value))
+                    brakes[name.removeprefix(_BRAKES)] = SamplingBrake.model_validate_json(value)
         tenants, broken = {}, {}
         for tenant_id, own in documents.items():
             try:
@@ -384,7 +398,7 @@ class _Copy:
                 broken[str(tenant_id)] = str(fault)
                 if tenant_id in known.tenants:
                     tenants[tenant_id] = known.tenants[tenant_id]
-        return cls(tenants, tuple(brakes), broken)
+        return cls(tenants, brakes, broken)
 
     def with_tenant(self, tenant: TenantId, parameters: Mapping[str, str]) -> "_Copy":
         """This copy with one tenant read anew."""

@@ -1,12 +1,15 @@
 """The pages of endpoints, models and the platform as data: which panels, and the tables beside them. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from urllib.parse import quote, urlencode
 
+from llmplatform.account_budget import ACCOUNT_BUDGET
 from llmplatform.catalogue import Catalogue, Endpoint, ModelEntry
 from llmplatform.policy import TenantPolicy
+from llmplatform.sampling import SamplingBrake
 from watch.console.panel_charts import Drawn, drawn_of
 from watch.console.tables import Cell, Column, Row, Table, as_cell
 from watch.console.timerange import TimeRange
@@ -16,6 +19,13 @@ from watch.metric_queries import Figures, Wanted
 from watch.panels import panels_of
 from watch.tables import readings
 from watch.tables.targets import EndpointVariant, Model, Platform, variants_of
+
+_BRAKES: Final[Mapping[str, str]] = {
+    "lag": "judging lags behind",
+    "observability_budget": "observability's budget of the day",
+    ACCOUNT_BUDGET: "the account's budget of the month",
+}
+"""Reasons of brakes, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +228,34 @@ class ModelView:
 def platform_charts() -> list[Drawn]:
     """The panels of the platform itself."""
     return drawn_of(panels_of("platform"), Platform())
+
+
+def brakes_table(brakes: Mapping[str, SamplingBrake], now: datetime) -> Table:
+    """Who holds every tenant's sample rate down now, how far and until when."""
+    rows: list[Row] = [
+        {
+            "reason": Cell(_BRAKES.get(reason, reason)),
+            "factor": Cell(brake.factor, state="warning"),
+            "writer": brake.writer or None,
+            "until": brake.expires_at,
+        }
+        for reason, brake in sorted(brakes.items(), key=lambda one: one[1].factor)
+        if now < brake.expires_at and brake.factor < 1
+    ]
+    return Table(
+        caption="Brakes on sampling",
+        name="brakes",
+        columns=(
+            Column("reason", "Because of", sortable=False),
+            Column("factor", "Held down to", "ratio", "Of every tenant's own rate.", sortable=False),
+            Column("writer", "Set by", sortable=False),
+            Column(
+                "until", "Until", "time", "Its writer sets it anew as long as it is needed.", sortable=False
+            ),
+        ),
+        rows=rows,
+        empty="Nobody holds sampling down: each tenant's own rate applies.",
+    )
 
 
 def models_list(catalogue: Catalogue, range_: TimeRange) -> Table:

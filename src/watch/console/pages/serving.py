@@ -9,7 +9,14 @@ from watch.console.pages.asking import Asked, SignedIn
 from watch.console.pages.gathering import gathered
 from watch.console.parts import ConsoleParts
 from watch.console.rendering import as_csv, page
-from watch.console.serving_views import EndpointView, ModelView, endpoints_list, models_list, platform_charts
+from watch.console.serving_views import (
+    EndpointView,
+    ModelView,
+    brakes_table,
+    endpoints_list,
+    models_list,
+    platform_charts,
+)
 from watch.console.viewer import NotThere
 from watch.metric_queries import Wanted
 
@@ -116,7 +123,8 @@ def _add_platform(router: APIRouter, parts: ConsoleParts) -> None:
         wants: list[Wanted] = [want for one in drawn for want in one.wants(range_)]
         told = await gathered(parts, viewer, wants)
         charts = [one.chart(told.figures, range_, parts.limits) for one in drawn]
-        if (file := as_csv(request, *charts)) is not None:
+        brakes = brakes_table(parts.policies.sampling_brakes(), parts.clock.now())
+        if (file := as_csv(request, brakes, *charts)) is not None:
             return file
         return page(
             request,
@@ -128,7 +136,7 @@ def _add_platform(router: APIRouter, parts: ConsoleParts) -> None:
             ringing=_about(told.ringing, "platform"),
             cells=None,
             charts=charts,
-            tables=(),
+            tables=(brakes,),
             reloads_s=_RELOADS_S if range_.last else None,
         )
 

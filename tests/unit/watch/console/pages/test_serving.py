@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from harness.console import OPERATOR_KEY, console
 from harness.figures import figures
 from harness.scripted_cloudwatch import ScriptedCloudWatch
 from llmplatform.catalogue import Catalogue, Endpoint, Variant
+from llmplatform.sampling import SamplingBrake
 from llmplatform.testing import FakeClock, make_model
 
 MOST_CALLS = 4
@@ -111,3 +113,30 @@ async def test_what_was_never_published_is_an_empty_chart_and_no_error() -> None
         text = (await browser.get("/platform")).text
         assert "That is not zero: nothing was published." in text
         assert "it is only published when there is some" in text
+
+
+async def test_the_platforms_page_says_who_holds_sampling_down_and_until_when() -> None:
+    async with (
+        console(cloudwatch=ScriptedCloudWatch(figures)) as made,
+        made.browser(key=OPERATOR_KEY) as browser,
+    ):
+        assert "Nobody holds sampling down" in (await browser.get("/platform")).text
+        now = made.clock.now()
+        made.policies.brake(
+            account_budget=SamplingBrake(
+                factor=0.5, expires_at=now + timedelta(hours=13), writer="costagg account-budget"
+            ),
+            lag=SamplingBrake(factor=0.1, expires_at=now, writer="host/7"),
+            observability_budget=SamplingBrake(
+                factor=1, expires_at=now + timedelta(hours=1), writer="costagg"
+            ),
+        )
+        answer = await browser.get("/platform?format=csv&table=brakes")
+        (told,) = csv.DictReader(io.StringIO(answer.text))
+        assert told["reason"] == "the account's budget of the month"
+        assert told["writer"] == "costagg account-budget"
+        assert float(told["factor"]) == 0.5
+        assert told["until"].startswith(f"{now + timedelta(hours=13):%Y-%m-%dT%H:%M}")
+        text = (await browser.get("/platform")).text
+        assert "the account&#39;s budget of the month" in text
+        assert "judging lags behind" not in text

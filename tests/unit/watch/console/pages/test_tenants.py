@@ -133,7 +133,7 @@ async def test_the_policy_tells_the_brake_that_is_in_force() -> None:
         text = (await browser.get("/tenants/acme")).text
         assert "4,000 ms" in text
         assert "held down" not in text
-        made.policies.brake(SamplingBrake(factor=0.1, expires_at=made.clock.now() + timedelta(hours=1)))
+        made.policies.brake(lag=SamplingBrake(factor=0.1, expires_at=made.clock.now() + timedelta(hours=1)))
         assert "held down to 0.5 %" in (await browser.get("/tenants/acme")).text
 
 
