@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from infra.assembly import templates_of
@@ -19,6 +18,7 @@ from llmplatform.fixed_costs import MonthlyLine, Service
 from llmplatform.prices import load_prices
 
 DOCUMENT: Final = FOLDER.parent / "docs" / "deploy.md"
+PART: Final = "costs"
 AS_OF: Final = date(2026, 11, 29)
 """The day whose prices the document tells."""
 
@@ -36,7 +36,11 @@ def standing(templates: Iterable[Resources]) -> fixed_costs.Deployment:
     interfaces = [one for one in of("AWS::EC2::VPCEndpoint") if one.get("VpcEndpointType") == "Interface"]
     acls = of("AWS::WAFv2::WebACL")
     return fixed_costs.Deployment(
-        services=tuple(service for stack in stacks for service in _services(dict(stack))),
+        services=tuple(
+            sorted(
+                (service for stack in stacks for service in _services(dict(stack))), key=lambda one: one.name
+            )
+        ),
         zones=max((len(one["SubnetIds"]) for one in interfaces), default=0),
         interface_endpoints=len(interfaces),
         load_balancers=len(of("AWS::ElasticLoadBalancingV2::LoadBalancer")),
@@ -70,25 +74,20 @@ def _services(resources: Resources) -> Iterator[Service]:
         )
 
 
-def lines_of(name: str) -> tuple[MonthlyLine, ...]:
-    """The month of one of the deployments that come with the platform."""
-    deployment = read_deployment(FOLDER / f"{name}.toml")
-    there = standing(templates_of(deployment).values())
-    return fixed_costs.monthly_lines(there, load_prices(), at=AS_OF, region=deployment.region)
-
-
-def table() -> str:
-    """Both deployments side by side, as Markdown."""
-    months = {name: {line.what: line for line in lines_of(name)} for name in ("dev", "prod")}
-    rows = ["| what stands there | dev | | prod | |", "|---|---:|---:|---:|---:|"]
+def table(deployments: Mapping[str, Iterable[Resources]], region: str) -> str:
+    """Deployments side by side, by name, as Markdown."""
+    months = {
+        name: {
+            line.what: line
+            for line in fixed_costs.monthly_lines(standing(templates), load_prices(), at=AS_OF, region=region)
+        }
+        for name, templates in deployments.items()
+    }
+    rows = [f"| what stands there | {' | | '.join(months)} | |", "|---|" + "---:|---:|" * len(months)]
     for what in dict.fromkeys(what for month in months.values() for what in month):
         cells = [cell for month in months.values() for cell in _cells(month.get(what))]
         rows.append(f"| {what} | {' | '.join(cells)} |")
-    sums = [
-        cell
-        for month in months.values()
-        for cell in ("", f"**${fixed_costs.known_usd(month.values()):,.0f}**")
-    ]
+    sums = [f" | **${fixed_costs.known_usd(month.values()):,.0f}**" for month in months.values()]
     rows.append(f"| **a month, before any request** | {' | '.join(sums)} |")
     missing = sorted({what for month in months.values() for what in fixed_costs.unpriced(month.values())})
     if missing:
@@ -105,8 +104,11 @@ def _cells(line: MonthlyLine | None) -> tuple[str, str]:
 
 def main() -> None:
     """Write the table into the document."""
-    DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), "costs", table()), encoding="utf-8")
-    sys.stdout.write(f"{Path(DOCUMENT).name} has the table of costs\n")
+    both = {name: read_deployment(FOLDER / f"{name}.toml") for name in ("dev", "prod")}
+    (region,) = {deployment.region for deployment in both.values()}
+    made = table({name: templates_of(one).values() for name, one in both.items()}, region)
+    DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), PART, made), encoding="utf-8")
+    sys.stdout.write(f"{DOCUMENT.name} has the table of costs\n")
 
 
 if __name__ == "__main__":

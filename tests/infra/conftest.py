@@ -4,6 +4,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
+import infra  # noqa: F401 -- names the Node that the library runs in, and so comes first
+
+# isort: split
 import pytest
 from aws_cdk import App, Stack
 from aws_cdk.assertions import Template
