@@ -55,6 +55,13 @@ max_attempts = 1
 """
 
 ResultT = TypeVar("ResultT")
+MadeBy = Callable[[str], Awaitable[None]]
+"""Makes what stands in the account at this address."""
+
+
+async def provisioned(url: str) -> None:
+    """As the sandbox makes it."""
+    await provision(sandbox_session(), endpoint_url=url)
 
 
 @dataclass
@@ -94,6 +101,7 @@ class Laptop:
     traces: Traces
     policy: TenantPolicy
     key: str
+    made_by: MadeBy = provisioned
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """What the gateway is told."""
@@ -112,9 +120,8 @@ class Laptop:
 
     async def furnish(self) -> None:
         """Put in the account what stands there, and the tenant with its key."""
-        session = sandbox_session()
-        await provision(session, endpoint_url=self.aws.url)
-        async with session.client("ssm", endpoint_url=self.aws.url) as ssm:
+        await self.made_by(self.aws.url)
+        async with sandbox_session().client("ssm", endpoint_url=self.aws.url) as ssm:
             await Tenants(ssm, SystemClock()).create(self.policy, key=self.key)
 
     @asynccontextmanager
@@ -192,7 +199,12 @@ class Laptop:
 
 @asynccontextmanager
 async def running_laptop(
-    folder: Path, *, started: bool = True, metered: bool = False, **policy: Any
+    folder: Path,
+    *,
+    started: bool = True,
+    metered: bool = False,
+    made_by: MadeBy = provisioned,
+    **policy: Any,
 ) -> AsyncIterator[Laptop]:
     """An AWS for one tenant; its emulator only if `started`, else at an address where nothing listens yet.
 
@@ -221,6 +233,7 @@ async def running_laptop(
                 },
             ),
             key=apikeys.mint(make_policy(TENANT).tenant_id, secrets.token_bytes(32)),
+            made_by=made_by,
         )
         if started:
             await laptop.furnish()

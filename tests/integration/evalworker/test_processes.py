@@ -14,19 +14,17 @@ import pytest
 from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
 from harness.cuttable import Cuttable
-from harness.evaluation import JUDGE, JUDGES, PRICES, verdict
+from harness.evaluation import JUDGE, verdict
+from harness.evalworker_process import LEASED_WITHIN_S, worker_process
 from harness.platform import GatewayProcess, Laptop, eventually, running_laptop
 from llmplatform.aws.tables import EVAL_HISTORY, EVAL_RESULTS
 from llmplatform.evaluations import decode_result
 from llmplatform.samples import decode_sample
-from sandbox.children import Child
 from sandbox.emulator import ACCOUNT_ID, REGION, sandbox_session
 from sandbox.engines.scripted import Script
 
 # The consumer's first lease takes up to a minute, and taking over a dead worker's half of one.
 pytestmark = pytest.mark.timeout(300)
-
-LEASED_WITHIN_S = 120.0
 
 
 @asynccontextmanager
@@ -38,28 +36,6 @@ async def cuttable(laptop: Laptop) -> AsyncIterator[dict[str, Cuttable]]:
             f"AWS_ENDPOINT_URL_{service.upper()}": await stack.enter_async_context(Cuttable(laptop.aws.port))
             for service in services
         }
-
-
-@asynccontextmanager
-async def worker_process(laptop: Laptop, name: str, **more: str) -> AsyncIterator[Child]:
-    """A running `python -m evalworker run`, killed at the end if it still runs."""
-    judges = laptop.folder / "judges.toml"
-    judges.write_text(JUDGES)
-    environment = laptop.environment(
-        {
-            "EVAL_JUDGES": str(judges),
-            "EVAL_BERTSCORE": "false",
-            "LLM_PLATFORM_PRICES": str(PRICES),
-            **more,
-        }
-    )
-    log_file = laptop.folder / f"{name}.log"
-    child = await Child.start(name, "evalworker", ("run",), environment=environment, log_file=log_file)
-    try:
-        yield child
-    finally:
-        child.kill()
-        await child.ended
 
 
 @dataclass
