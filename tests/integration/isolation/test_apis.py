@@ -1,0 +1,103 @@
+"""Tenant isolation, as an adversary would try it: every route of every process, whatever is sent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+
+from integration.isolation.cases import cases
+from integration.isolation.comparing import Comparing, difference, told_of
+from integration.isolation.framing import AMBIGUOUS, ambiguous
+from integration.isolation.routes import PROCESSES, ROUTES, Process, routes_of
+from integration.isolation.spellings import bearer
+from integration.isolation.subjects import Subject
+from integration.isolation.trying import Case
+from integration.isolation.wire import Answer, Sent, asked, exchanged
+from integration.isolation.world import World, attacked
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+CASES = tuple(cases())
+AT_ONCE = 8
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with attacked(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def comparing(world: World) -> Mapping[str, Comparing]:
+    """By tenant."""
+    return {of.tenant: Comparing(of, world.nobody) for of in (*world.others, world.nobody)}
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+async def test_the_sweep_knows_every_route(process: Process) -> None:
+    known = {(route.method, route.path) for route in ROUTES if route.process == process}
+    there = await routes_of(process)
+    assert there - known == set(), "add it to ROUTES in tests/integration/isolation/routes.py"
+    assert known - there == set(), "it is gone: take it out of ROUTES"
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
+async def test_nothing_is_told_of_another_tenant(
+    world: World, comparing: Mapping[str, Comparing], number: int
+) -> None:
+    case = CASES[number]
+    # A refusal is tried with the one or the other in turn, what is more than that with both.
+    others = (world.others[number % 2],) if case.compared == "exactly" else world.others
+    told = {of.tenant: await _tried(world, case, of, comparing[of.tenant]) for of in others}
+    if case.compared != "not":
+        of_nobody = await _tried(world, case, world.nobody, comparing[world.nobody.tenant])
+        for of in others:
+            for one, another in zip(told[of.tenant], of_nobody, strict=True):
+                assert one.alike == another.alike, difference(one.alike, another.alike)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("wrong", AMBIGUOUS)
+async def test_what_can_be_read_in_two_ways_is_refused_with_all_behind_it(
+    world: World, process: Process, wrong: str
+) -> None:
+    headers, between = AMBIGUOUS[wrong]
+    url, (one, *_) = world.urls[process], world.others
+    hidden = Sent("GET", f"/tenants/{one.tenant}", (bearer(world.attacker.key),))
+    (answer,) = await exchanged(url, ambiguous(url, "/readyz", headers, between, hidden), "POST")
+    assert answer.status == 400
+    assert told_of(world.others, answer, hidden) == set()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A request of a case, and what is compared of its answer."""
+
+    sent: Sent
+    alike: tuple[int, str]
+
+
+async def _tried(world: World, case: Case, of: Subject, comparing: Comparing) -> list[Tried]:
+    """The case with a subject's words: each answer is as it has to be, and says nothing of others."""
+    sent = tuple(case.sends(world, of))
+    answers = await _asked_all(world, case, sent)
+    for one, answer in zip(sent, answers, strict=True):
+        assert answer.status in case.statuses, (one, answer)
+        assert told_of(world.others, answer, one) == set(), (one, answer)
+    numbers = case.compared == "exactly"
+    return [
+        Tried(one, comparing.comparable(answer, numbers=numbers))
+        for one, answer in zip(sent, answers, strict=True)
+    ]
+
+
+async def _asked_all(world: World, case: Case, sent: tuple[Sent, ...]) -> list[Answer]:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(one: Sent) -> Answer:
+        async with turns:
+            return await asked(world.urls[case.process], one)
+
+    return await asyncio.gather(*map(ask, sent))
