@@ -7,15 +7,12 @@ console believes that signature of this load balancer alone. Without one, people
 from collections.abc import Mapping
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, SecretValue
-from aws_cdk import aws_ecs as ecs
+from aws_cdk import Duration, SecretValue
 from aws_cdk import aws_elasticloadbalancingv2 as elb
-from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from infra.layers import PREFIX
-from infra.process import FargateProcess
-from infra.reasons import explain
+from infra.load_balancer import serve
+from infra.process import FargateProcess, drawn_secret
 from infra.service import FargateService
 from infra.settings import Deployment, Oidc
 from infra.stacks.data import DataStack
@@ -28,6 +25,8 @@ from watch.limits import PREFIX as LIMITS_PREFIX
 PORT: Final = 8100
 PRIORITY: Final = 100
 """Of the listener's rule: the gateway's are below."""
+LONGEST_S: Final = 30
+"""Of a page."""
 SESSION_H: Final = 12
 CPU_PERCENT: Final = 60
 
@@ -64,7 +63,14 @@ class Console(Construct):
                 **limits_of(deployment),
                 **_believed(deployment.oidc, gateway, network),
             },
-            secrets={"WATCH_SESSION_KEY": ecs.Secret.from_secrets_manager(self._session_key())},
+            secrets={
+                "WATCH_SESSION_KEY": drawn_secret(
+                    self,
+                    "session-key",
+                    "Signs the console's sessions: the same for all its tasks",
+                    never_rotated="a new one ends all sessions: it is changed when that is wanted",
+                )
+            },
             cpu=deployment.console.cpu,
             memory_mib=deployment.console.memory_mib,
             port=PORT,
@@ -78,45 +84,19 @@ class Console(Construct):
             behind_load_balancer=True,
         )
         self.service.scaling.scale_on_cpu_utilization("cpu", target_utilization_percent=CPU_PERCENT)
-        self._serve(deployment, network, gateway)
-
-    def _session_key(self) -> secretsmanager.Secret:
-        made = secretsmanager.Secret(
+        oidc = deployment.oidc
+        serve(
             self,
-            "session-key",
-            description="Signs the console's sessions: the same for all its tasks",
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                password_length=64, exclude_punctuation=True
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        explain(made, {"AwsSolutions-SMG4": "a new one ends all sessions: it is changed when that is wanted"})
-        return made
-
-    def _serve(self, deployment: Deployment, network: NetworkStack, gateway: GatewayStack) -> None:
-        targets = elb.ApplicationTargetGroup(
-            self,
-            "targets",
-            target_group_name=f"{PREFIX}-console",
-            vpc=network.vpc,
-            target_type=elb.TargetType.IP,
-            protocol=elb.ApplicationProtocol.HTTP,
-            protocol_version=elb.ApplicationProtocolVersion.HTTP1,
-            port=PORT,
-            deregistration_delay=Duration.seconds(30),
-            health_check=elb.HealthCheck(
-                path="/healthz", healthy_http_codes="200", interval=Duration.seconds(15)
-            ),
-        )
-        self.service.service.attach_to_application_target_group(targets)
-        serve = elb.ListenerAction.forward([targets])
-        elb.ApplicationListenerRule(
-            self,
-            "rule",
+            "console",
+            service=self.service,
+            network=network,
             listener=gateway.listener,
+            host=deployment.hosts.console,
             priority=PRIORITY,
-            conditions=[elb.ListenerCondition.host_headers([deployment.hosts.console])],
-            action=serve if deployment.oidc is None else _signed_in(deployment.oidc, serve),
+            port=PORT,
+            asked_at="/healthz",
+            longest_s=LONGEST_S,
+            before=lambda served: served if oidc is None else _signed_in(oidc, served),
         )
 
 

@@ -4,6 +4,7 @@ It hands on what comes as it comes, in both directions (it buffers for Lambda ta
 holds a stream back. It speaks TLS 1.2 or 1.3 and HTTP/1.1 or 2 with clients, HTTP/1.1 with tasks.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from aws_cdk import Duration
@@ -14,6 +15,7 @@ from constructs import Construct
 from infra.firewall import Firewall
 from infra.layers import PREFIX
 from infra.reasons import explain
+from infra.service import FargateService
 from infra.settings import Deployment
 from infra.stacks.network import HTTPS, NetworkStack, way_out
 
@@ -77,3 +79,54 @@ class LoadBalancer(Construct):
         if any(clients.prefixlen == 0 for clients in deployment.network.clients):
             explain(group, {"AwsSolutions-EC23": "clients come from anywhere, by this deployment's settings"})
         return group
+
+
+def serve(
+    scope: Construct,
+    name: str,
+    *,
+    service: FargateService,
+    network: NetworkStack,
+    listener: elb.IApplicationListener,
+    host: str,
+    priority: int,
+    port: int,
+    asked_at: str,
+    longest_s: int,
+    before: Callable[[elb.ListenerAction], elb.ListenerAction] = lambda served: served,
+) -> None:
+    """Bring what comes for `host` to a service's tasks.
+
+    A task gets requests while `asked_at` answers 200, and is let to those under way for `longest_s` when it
+    leaves. `before` puts something in front of it, such as a sign-in.
+    """
+    targets = elb.ApplicationTargetGroup(
+        scope,
+        "targets",
+        target_group_name=f"{PREFIX}-{name}",
+        vpc=network.vpc,
+        target_type=elb.TargetType.IP,
+        protocol=elb.ApplicationProtocol.HTTP,
+        protocol_version=elb.ApplicationProtocolVersion.HTTP1,
+        port=port,
+        # Streams differ a hundredfold in length: the next one goes where the fewest are.
+        load_balancing_algorithm_type=elb.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
+        deregistration_delay=Duration.seconds(longest_s),
+        health_check=elb.HealthCheck(
+            path=asked_at,
+            healthy_http_codes="200",
+            interval=Duration.seconds(10),
+            timeout=Duration.seconds(5),
+            healthy_threshold_count=2,
+            unhealthy_threshold_count=3,
+        ),
+    )
+    service.service.attach_to_application_target_group(targets)
+    elb.ApplicationListenerRule(
+        scope,
+        "rule",
+        listener=listener,
+        priority=priority,
+        conditions=[elb.ListenerCondition.host_headers([host])],
+        action=before(elb.ListenerAction.forward([targets])),
+    )

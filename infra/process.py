@@ -8,11 +8,12 @@ process up. What restarts, scales and rolls it out is in `infra.service`.
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from aws_cdk import Duration, Size
+from aws_cdk import Duration, RemovalPolicy, Size
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.layers import PREFIX
@@ -113,6 +114,21 @@ class FargateProcess(Construct):
             mode=ecs.AwsLogDriverMode.NON_BLOCKING,
             max_buffer_size=Size.mebibytes(LOG_BUFFER_MIB),
         )
+
+
+def drawn_secret(scope: Construct, name: str, what: str, *, never_rotated: str) -> ecs.Secret:
+    """A secret that is drawn when it is made and that nobody has seen; `never_rotated` says why it stays."""
+    made = secretsmanager.Secret(
+        scope,
+        name,
+        description=what,
+        generate_secret_string=secretsmanager.SecretStringGenerator(
+            password_length=64, exclude_punctuation=True
+        ),
+        removal_policy=RemovalPolicy.DESTROY,
+    )
+    explain(made, {"AwsSolutions-SMG4": never_rotated})
+    return ecs.Secret.from_secrets_manager(made)
 
 
 def without_capabilities(scope: Construct, name: str) -> ecs.LinuxParameters:

@@ -6,18 +6,15 @@ in numbers that tests compare with the gateway's own.
 
 from typing import Final
 
-from aws_cdk import App, Duration, RemovalPolicy
+from aws_cdk import App, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
-from aws_cdk import aws_secretsmanager as secretsmanager
 
 from infra import collector
 from infra.layers import PREFIX, PlatformStack
-from infra.load_balancer import LoadBalancer
+from infra.load_balancer import LoadBalancer, serve
 from infra.models import catalogue_of
-from infra.process import MOST_STOP_TIMEOUT_S, FargateProcess
-from infra.reasons import explain
+from infra.process import MOST_STOP_TIMEOUT_S, FargateProcess, drawn_secret
 from infra.service import FargateService
 from infra.settings import Deployment
 from infra.stacks.data import DataStack
@@ -29,6 +26,8 @@ from llmplatform.catalogue import Catalogue
 from llmplatform.errors import ConfigFault
 
 PORT: Final = 8080
+PRIORITY: Final = 10
+"""Of the listener's rule."""
 MOST_DEREGISTRATION_S: Final = 3_600
 """The load balancer's own limit."""
 GRACE_S: Final = 90
@@ -59,7 +58,7 @@ class GatewayStack(PlatformStack):
         door = LoadBalancer(self, deployment, network)
         self.load_balancer = door.load_balancer
         self.listener = door.listener
-        """On 443. Its rules go by host; the gateway's have priorities below 100."""
+        """On 443. Its rules go by host."""
         self.rollback_alarms = self._rollback_alarms()
         """What undoes a new version while it is rolled out."""
         process = self._process(data, identity)
@@ -72,23 +71,27 @@ class GatewayStack(PlatformStack):
             rollback_alarms=self.rollback_alarms,
             behind_load_balancer=True,
         )
-        self._serve(network)
+        serve(
+            self,
+            "gateway",
+            service=self.service,
+            network=network,
+            listener=self.listener,
+            host=deployment.hosts.gateway,
+            priority=PRIORITY,
+            port=PORT,
+            asked_at="/readyz",
+            longest_s=longest_request_s(catalogue_of(deployment)),
+        )
         self._scale()
 
     def _process(self, data: DataStack, identity: IdentityStack) -> FargateProcess:
         deployment, tag = self._deployment, self._deployment.collector_tag
-        sampling_key = secretsmanager.Secret(
+        sampling_key = drawn_secret(
             self,
             "trace-sample-key",
-            description="Decides which trace ids are kept: the same for all tasks, and nobody's to foresee",
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                password_length=64, exclude_punctuation=True
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        explain(
-            sampling_key,
-            {"AwsSolutions-SMG4": "it opens nothing: with another one other traces are kept, that is all"},
+            "Decides which trace ids are kept: the same for all tasks, and nobody's to foresee",
+            never_rotated="it opens nothing: with another one other traces are kept, that is all",
         )
         process = FargateProcess(
             self,
@@ -105,7 +108,7 @@ class GatewayStack(PlatformStack):
                 "GATEWAY_FLUSH_S": str(FLUSH_S),
                 **({} if tag is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.ENDPOINT}),
             },
-            secrets={"GATEWAY_TRACE_SAMPLE_KEY": ecs.Secret.from_secrets_manager(sampling_key)},
+            secrets={"GATEWAY_TRACE_SAMPLE_KEY": sampling_key},
             cpu=deployment.gateway.cpu,
             memory_mib=deployment.gateway.memory_mib,
             port=PORT,
@@ -114,38 +117,6 @@ class GatewayStack(PlatformStack):
         if tag is not None:
             collector.add_collector(process, deployment, data.repository, tag)
         return process
-
-    def _serve(self, network: NetworkStack) -> None:
-        targets = elb.ApplicationTargetGroup(
-            self,
-            "targets",
-            target_group_name=f"{PREFIX}-gateway",
-            vpc=network.vpc,
-            target_type=elb.TargetType.IP,
-            protocol=elb.ApplicationProtocol.HTTP,
-            protocol_version=elb.ApplicationProtocolVersion.HTTP1,
-            port=PORT,
-            # Streams differ a hundredfold in length: the next one goes where the fewest are.
-            load_balancing_algorithm_type=elb.TargetGroupLoadBalancingAlgorithmType.LEAST_OUTSTANDING_REQUESTS,
-            deregistration_delay=Duration.seconds(longest_request_s(catalogue_of(self._deployment))),
-            health_check=elb.HealthCheck(
-                path="/readyz",
-                healthy_http_codes="200",
-                interval=Duration.seconds(10),
-                timeout=Duration.seconds(5),
-                healthy_threshold_count=2,
-                unhealthy_threshold_count=3,
-            ),
-        )
-        self.service.service.attach_to_application_target_group(targets)
-        elb.ApplicationListenerRule(
-            self,
-            "gateway-rule",
-            listener=self.listener,
-            priority=10,
-            conditions=[elb.ListenerCondition.host_headers([self._deployment.hosts.gateway])],
-            action=elb.ListenerAction.forward([targets]),
-        )
 
     def _rollback_alarms(self) -> list[cloudwatch.Alarm]:
         minute = Duration.minutes(1)
