@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import httpx
-import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs are not among our tools
 
 from harness.compose import Stack
@@ -27,12 +26,10 @@ async def take_the_journey(stack: Stack) -> None:
     await travel(stack.exports(), tell)
 
 
-@pytest.mark.timeout(600)
 async def test_a_chat_is_streamed_scored_priced_and_found_by_its_trace_id(stack: Stack) -> None:
     await take_the_journey(stack)
 
 
-@pytest.mark.timeout(600)
 async def test_a_worker_that_is_killed_starts_again_and_works_on(stack: Stack) -> None:
     before = stack.container("evalworker")
     stack.inside("evalworker", "sh", "-c", KILL_THE_PROCESS)
@@ -46,7 +43,6 @@ async def test_a_worker_that_is_killed_starts_again_and_works_on(stack: Stack) -
     await take_the_journey(stack)
 
 
-@pytest.mark.timeout(300)
 def test_who_is_told_to_stop_stops_in_order(stack: Stack) -> None:
     told = ("gateway", "billing", "console", "cost")
     stack.compose("stop", *told, within_s=120)
@@ -56,7 +52,6 @@ def test_who_is_told_to_stop_stops_in_order(stack: Stack) -> None:
     assert "gateway has stopped serving" in stack.compose("logs", "gateway")
 
 
-@pytest.mark.timeout(60)
 async def test_who_serves_a_port_is_asked_for_its_health_and_nobody_else_is(stack: Stack) -> None:
     def health(service: str) -> str:
         return str(stack.container(service)["State"].get("Health", {}).get("Status"))
@@ -95,7 +90,6 @@ def test_nothing_is_published_but_on_loopback(stack: Stack) -> None:
     assert {binding["HostIp"] for binding in published} == {"127.0.0.1"}
 
 
-@pytest.mark.timeout(300)
 async def test_grafana_is_provisioned_with_a_dashboard_for_each_tenant(stack: Stack) -> None:
     stack.compose("run", "--rm", "-T", "dashboards", within_s=120)
 

@@ -102,7 +102,7 @@ def stack_up() -> Iterator[Stack]:
     stack = Stack({**kept, **ports, "COMPOSE_PROJECT_NAME": _PROJECT}, has_grafana=False)
     services = stack.services
     stack = Stack(stack.environment, has_grafana=_can_be_had(stack, services["grafana"]["image"]))
-    wanted = [name for name in services if name != "dashboards" and (name != "grafana" or stack.has_grafana)]
+    wanted = [name for name in services if name != "grafana" or stack.has_grafana]
     stack.compose("down", "--volumes", within_s=UP_WITHIN_S)  # of a run that was cut short
     before = stack.kept()
     try:
