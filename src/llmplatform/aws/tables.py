@@ -217,9 +217,9 @@ TENANT_COST: Final = Table(
 )
 
 # A week: evaluation may be down over a long weekend and still miss nothing.
+EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, key=SAMPLES_KEY)
 EVAL_CONSUMER: Final = "llm-platform-evalworker"
 """Who reads the stream: the name of the consumer that records are pushed to, and of the table of leases."""
-EVAL_STREAM: Final = Stream(name="llm-eval-stream", retention_h=168, key=SAMPLES_KEY)
 
 LOG_RETENTION_DAYS: Final = 90
 

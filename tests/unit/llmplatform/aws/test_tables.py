@@ -1,5 +1,7 @@
+import ast
 import re
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +70,23 @@ def test_a_week_of_samples_can_be_replayed() -> None:
 def test_definitions_cannot_be_changed_by_a_process() -> None:
     with pytest.raises(FrozenInstanceError):
         REQUEST_LEDGER.name = "another"  # type: ignore[misc]
+
+
+def test_nothing_is_named_to_aws_but_what_is_defined_here() -> None:
+    """A name that is spelled out in a call, or in a template, is a second definition."""
+    naming = {
+        *("TableName", "StreamName", "logGroupName", "Bucket", "TopicArn"),
+        *("table_name", "stream_name", "log_group_name", "bucket_name", "topic_name"),
+    }
+    root = Path(__file__).parents[4]
+    files = [*(root / "src").rglob("*.py"), *(root / "infra").rglob("*.py")]
+    spelled_out = {
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        for given in node.keywords
+        if given.arg in naming and isinstance(given.value, ast.Constant) and given.value.value
+    }
+    assert len(files) > 300
+    assert spelled_out == set()
