@@ -7,6 +7,7 @@ an organization: there are none that allow more.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -58,11 +59,16 @@ def allows(grants: Iterable[Grant], asked: Asked) -> bool:
 
 
 def roles_of(resolved: Resolved) -> dict[str, tuple[Grant, ...]]:
-    """The statements of every role by its name, those of its managed policies in the templates among them."""
+    """The statements of every role by its name: its own, and those of policies that are attached to it."""
     managed = {name: _grants(policy["PolicyDocument"]) for name, policy in _managed(resolved)}
+    attached: defaultdict[str, list[Grant]] = defaultdict(list)
+    for _, policy in resolved.resources("AWS::IAM::Policy"):
+        for role in policy.get("Roles", ()):
+            attached[role] += _grants(policy["PolicyDocument"])
     roles = {}
     for name, role in resolved.resources("AWS::IAM::Role"):
         own = [grant for policy in role.get("Policies", ()) for grant in _grants(policy["PolicyDocument"])]
+        own += attached[name]
         for arn in role.get("ManagedPolicyArns", ()):
             own += managed.get(arn, ())
         roles[role.get("RoleName", name)] = tuple(own)
@@ -121,7 +127,7 @@ def _compared(operator: str, wanted: str, given: str) -> bool:
     match operator:
         case "StringEquals":
             return wanted == given
-        case "StringLike" | "ArnLike":
+        case "StringLike" | "ArnLike" | "ArnEquals":  # the last two are alike
             return _like(wanted, given)
     raise ValueError(f"{operator}: not an operator that is known here")
 

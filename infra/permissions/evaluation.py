@@ -73,14 +73,7 @@ def compact(account: Account) -> Iterator[Statement]:
 
 def _samples(account: Account) -> Iterator[Statement]:
     stream = account.stream(EVAL_STREAM)
-    operations = (
-        "DescribeStreamSummary",
-        "GetRecords",
-        "GetShardIterator",
-        "ListShards",
-        "RegisterStreamConsumer",
-    )
-    yield Statement("Samples", tuple(f"kinesis:{operation}" for operation in operations), (stream,))
+    yield Statement("Samples", ("kinesis:DescribeStreamSummary", "kinesis:ListShards"), (stream,))
     yield Statement(
         "SamplesPushed",
         ("kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"),
