@@ -5,29 +5,25 @@ all, is the load balancer's subnets'. Names outside AWS are not even resolved, s
 can carry data too. Tests list every way out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from aws_cdk import App, Duration, RemovalPolicy
+from aws_cdk import App
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_route53resolver as resolver
-from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.alb_keys import AlbKeys
-from infra.archive import KEPT_DAYS
 from infra.endpoints import Endpoint, endpoints
 from infra.layers import PREFIX, PlatformStack
+from infra.network_logs import FLOWS, logs_bucket
 from infra.reasons import explain
 from infra.settings import Deployment
-from llmplatform.aws.tables import LOG_RETENTION_DAYS
 
 TASKS: Final = "tasks"
 LOAD_BALANCER: Final = "load-balancer"
 """The two kinds of subnets."""
-FLOWS: Final = "flows"
 HTTPS: Final = 443
 _NOWHERE: Final = ec2.CfnSecurityGroup.EgressProperty(
     ip_protocol="icmp", from_port=252, to_port=86, cidr_ip="255.255.255.255/32", description="nowhere"
@@ -53,7 +49,7 @@ class NetworkStack(PlatformStack):
             self._add(endpoint)
         self._connect_clients()
         self._resolve_aws_alone()
-        self.logs_bucket = self._logs_bucket()
+        self.logs_bucket = logs_bucket(self, deployment)
         """Of the network and the load balancer: who spoke with whom, and when. Nothing of what was said."""
         self.vpc.add_flow_log("flows", destination=ec2.FlowLogDestination.to_s3(self.logs_bucket, FLOWS))
         self.alb_keys_url = None if deployment.oidc is None else AlbKeys(self, self.vpc, self._interface).url
@@ -209,58 +205,9 @@ class NetworkStack(PlatformStack):
             priority=101,
         )
 
-    def _logs_bucket(self) -> s3.Bucket:
-        deployment = self._deployment
-        bucket = s3.Bucket(
-            self,
-            "logs",
-            bucket_name=f"{PREFIX}-network-logs-{deployment.account}-{deployment.region}",
-            encryption=s3.BucketEncryption.S3_MANAGED,  # the only one that load balancers write under
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            versioned=True,
-            removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    transitions=[
-                        s3.Transition(
-                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
-                            transition_after=Duration.days(LOG_RETENTION_DAYS),
-                        )
-                    ],
-                    expiration=Duration.days(KEPT_DAYS),
-                    noncurrent_version_expiration=Duration.days(30),
-                    abort_incomplete_multipart_upload_after=Duration.days(1),
-                )
-            ],
-        )
-        for statement in _flow_logs_are_delivered(bucket, deployment):
-            bucket.add_to_resource_policy(statement)
-        explain(bucket, {"AwsSolutions-S1": "what is in it are access logs; a log of those would log itself"})
-        return bucket
-
 
 def way_out(port: int, why: str, **destination: str) -> ec2.CfnSecurityGroup.EgressProperty:
     """A rule of a security group: TCP to one port of one destination."""
     return ec2.CfnSecurityGroup.EgressProperty(
         ip_protocol="tcp", from_port=port, to_port=port, description=why, **destination
     )
-
-
-def _flow_logs_are_delivered(bucket: s3.Bucket, deployment: Deployment) -> Iterator[iam.PolicyStatement]:
-    by_us = {
-        "StringEquals": {"aws:SourceAccount": deployment.account},
-        "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{deployment.region}:{deployment.account}:*"},
-    }
-    wanted = {
-        "s3:PutObject": bucket.arn_for_objects(f"{FLOWS}/AWSLogs/{deployment.account}/*"),
-        "s3:GetBucketAcl": bucket.bucket_arn,
-    }
-    for action, resource in wanted.items():
-        yield iam.PolicyStatement(
-            principals=[iam.ServicePrincipal("delivery.logs.amazonaws.com")],
-            actions=[action],
-            resources=[resource],
-            conditions=by_us,
-        )
