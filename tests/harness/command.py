@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,9 @@ def environment(state: Path, **more: str) -> dict[str, str]:
         if not name.startswith(("AWS_", "BILLING_", "COST_", "EVAL_", "OPENAI_", "GATEWAY_", "SANDBOX_"))
     }
     ports = {"GATEWAY_PORT": "0", "COST_API_PORT": "0", "WATCH_PORT": "0"}
-    return {**ours, "LLM_PLATFORM_STATE": str(state), **ports, **more}
+    # Nobody waits for an alarm here, and looking at hundreds of them takes the processor from the tests.
+    seldom = {"SANDBOX_ALARMS_EVERY_S": "60"}
+    return {**ours, "LLM_PLATFORM_STATE": str(state), **ports, **seldom, **more}
 
 
 @dataclass
@@ -92,13 +94,25 @@ class Platform:
     def _logged(self) -> str:
         return "".join((self.state / name).read_text() for name in ("evalworker.log", "costagg.log"))
 
-    def stop(self, number: int = signal.SIGINT) -> int:
+    def stop(self, number: signal.Signals) -> None:
+        """End it in order, and leave nothing running."""
+        children = self.children()
         self.process.send_signal(number)
-        return self.process.wait(STOPPED_WITHIN_S)
+        assert self.process.wait(STOPPED_WITHIN_S) == 0, self.told()
+        told = self.told()
+        stopped = [told.index(f"{name} stopped") for name in ("evaluation", "gateway", "sandbox")]
+        assert stopped == sorted(stopped), told
+        assert not left_of(children)
+
+
+def left_of(children: Mapping[str, int]) -> list[str]:
+    """Those that still run."""
+    return [name for name, pid in children.items() if Path(f"/proc/{pid}").exists()]
 
 
 @contextmanager
-def platform(state: Path, **more: str) -> Iterator[Platform]:
+def platform(state: Path, *, end: signal.Signals = signal.SIGINT, **more: str) -> Iterator[Platform]:
+    """A platform that is up, and is ended by a signal and in order unless it has ended before."""
     output = state.with_suffix(".output")
     with output.open("wb") as out:
         process = subprocess.Popen(
@@ -115,7 +129,7 @@ def platform(state: Path, **more: str) -> Iterator[Platform]:
     finally:
         if process.poll() is None:
             try:
-                running.stop()
+                running.stop(end)
             finally:
                 process.kill()
 

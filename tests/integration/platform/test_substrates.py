@@ -3,6 +3,7 @@
 Only variables differ. What each has is in `docs/substrates.md`; the containers are `make compose-test`'s.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -35,14 +36,14 @@ def running_platform(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Substrate]:
     folder = tmp_path_factory.mktemp(request.param)
-    settings, judge = {"SANDBOX_COST_EVERY_S": "5"}, "sandbox.smollm2-135m-judge-v1:0"
+    settings, judge = {"SANDBOX_COST_EVERY_S": "15"}, "sandbox.smollm2-135m-judge-v1:0"
     with ExitStack() as stack:
         if request.param == "moto":
             url = stack.enter_context(moto_server(folder / "moto.log"))
             # Once is enough for the real judge, which takes the processor from all others.
             settings |= {"SANDBOX_EMULATOR_URL": url, "EVAL_JUDGE": "scripted"}
             judge = JUDGE_MODEL
-        up = stack.enter_context(platform(folder / "state", **settings))
+        up = stack.enter_context(platform(folder / "state", end=signal.SIGINT, **settings))
         environment = up.env()["environment"]
         if request.param == "moto":
             assert environment["AWS_ENDPOINT_URL"] == settings["SANDBOX_EMULATOR_URL"]
