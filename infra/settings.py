@@ -154,6 +154,16 @@ class Budget(_Section):
     monthly_usd: Decimal = Field(gt=0)
 
 
+class Tracing(_Section):
+    """What X-Ray is told of the account and region, which other applications may share."""
+
+    transaction_search: bool = True
+    """Whether this deployment switches Transaction Search on, and keeps spans for 30 days.
+
+    False where it is on already: then the retention is for whoever switched it on to say.
+    """
+
+
 class Files(_Section):
     """The deployment's own data files, by path from its TOML file; without one, the platform's own is used.
 
@@ -187,6 +197,7 @@ class Deployment(_Section):
     billing_api: Tasks
     console: Tasks
     budget: Budget
+    tracing: Tracing = Tracing()
     oidc: Oidc | None = None
     """Without it people come to the console with a key alone."""
     receivers: Receivers = Receivers()

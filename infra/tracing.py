@@ -31,17 +31,9 @@ class Tracing(Construct):
 
     def __init__(self, scope: Construct, deployment: Deployment) -> None:
         super().__init__(scope, "tracing")
-        allowed = logs.CfnResourcePolicy(
-            self,
-            "xray-writes-spans",
-            policy_name="llm-platform-xray-writes-spans",
-            policy_document=Stack.of(self).to_json_string(_xray_writes_spans(deployment)),
-        )
-        search = xray.CfnTransactionSearchConfig(
-            self, "transaction-search", indexing_percentage=INDEXED_PERCENT
-        )
-        search.add_resource_dependency(allowed)
-        self._retention(deployment)
+        if deployment.tracing.transaction_search:
+            self._search(deployment)
+            self._retention(deployment)
         xray.CfnSamplingRule(
             self,
             "sampling-rule",
@@ -59,6 +51,18 @@ class Tracing(Construct):
                 version=1,
             ),
         )
+
+    def _search(self, deployment: Deployment) -> None:
+        allowed = logs.CfnResourcePolicy(
+            self,
+            "xray-writes-spans",
+            policy_name="llm-platform-xray-writes-spans",
+            policy_document=Stack.of(self).to_json_string(_xray_writes_spans(deployment)),
+        )
+        search = xray.CfnTransactionSearchConfig(
+            self, "transaction-search", indexing_percentage=INDEXED_PERCENT
+        )
+        search.add_resource_dependency(allowed)
 
     def _retention(self, deployment: Deployment) -> None:
         group = f"arn:aws:logs:{deployment.region}:{deployment.account}:log-group:{SPANS}"

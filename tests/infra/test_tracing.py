@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 from aws_cdk.assertions import Match, Template
 
 from infra.app import Platform
-from infra.settings import Deployment
+from infra.settings import Deployment, Tracing
+from infra.stacks.data import DataStack
 
 
 @pytest.fixture
@@ -54,3 +55,10 @@ def test_who_keeps_the_retention_may_nothing_else(data: Template) -> None:
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert statement["Action"] == "logs:PutRetentionPolicy"
     assert {arn.partition("log-group:")[2] for arn in statement["Resource"]} == {"aws/spans", "aws/spans:*"}
+
+
+def test_an_account_that_searches_transactions_already_is_left_alone(deployment: Deployment) -> None:
+    changed = deployment.model_copy(update={"tracing": Tracing(transaction_search=False)})
+    template = Template.from_stack(DataStack(App(), changed))
+    for kind in ("XRay::TransactionSearchConfig", "Logs::ResourcePolicy", "Scheduler::Schedule"):
+        template.resource_count_is(f"AWS::{kind}", 0)
