@@ -48,8 +48,8 @@ async def test_nothing_is_told_of_another_tenant(
     world: World, comparing: Mapping[str, Comparing], number: int
 ) -> None:
     case = CASES[number]
-    # A refusal is tried with the one or the other in turn, what is more than that with both.
-    others = (world.others[number % 2],) if case.compared == "exactly" else world.others
+    # With the one or the other in turn; with both where the answer is more than a refusal, and compared.
+    others = world.others if case.compared == "in form" else (world.others[number % 2],)
     told = {of.tenant: await _tried(world, case, of, comparing[of.tenant]) for of in others}
     if case.compared != "not":
         of_nobody = await _tried(world, case, world.nobody, comparing[world.nobody.tenant])
