@@ -197,7 +197,7 @@ def _watched(account: Account) -> Iterator[Row]:
         "–",
         {
             "r": [(Asked("xray:BatchGetTraces", "*"),)],
-            "w": [(Asked("xray:PutTraceSegments", "*"),)],
+            "w": [(Asked("xray:PutSpans", "*"),)],
         },
     )
 

@@ -32,4 +32,6 @@ def gateway(account: Account) -> Iterator[Statement]:
     )
     if account.deployment.collector_tag is not None:
         # The collector beside it has its role.
-        yield Statement("Traces", ("xray:PutTraceSegments",), (ANY,), because="X-Ray names no resource")
+        # What its OTLP endpoint asks for, to take a span and to let it be found.
+        actions = ("xray:PutSpans", "xray:PutSpansForIndexing")
+        yield Statement("Traces", actions, (ANY,), because="X-Ray names no resource")
