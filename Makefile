@@ -48,7 +48,7 @@ check: env-dev ## Format, lint, types, import contracts, the image and docker-co
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/hadolint Dockerfile infra/image/Dockerfile
 	@$(BIN)/compose-lint check --quiet --skip-suppressed --strict-config --fail-on low docker-compose.yml
 	@$(BIN)/docker-compose config --quiet
 
