@@ -185,7 +185,7 @@ async def _all_rules(
             await account.watch(target_for(rule, "bad"), rules_for(rule, with_suppressor=True))
             await account.watch(target_for(rule, "good"), rules_for(rule, with_suppressor=False))
 
-    before = now - timedelta(hours=3)
+    before = now - timedelta(hours=16)  # further back than any alarm looks for a datapoint
     for rule in RUNG:
         await feed_good(account, rule, target_for(rule, "bad"), before)
     await account.feed.send()
