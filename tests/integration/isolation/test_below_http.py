@@ -19,7 +19,7 @@ from harness.gateway import GatewayUnderTest, running_gateway
 from integration.isolation.routes import CHAT, CHAT_BODY
 from integration.isolation.spellings import Headers, almost_keys, bearer, claims, foreign_headers
 from integration.isolation.subjects import ATTACKER, BANK, Subject
-from integration.isolation.wire import Sent, asked
+from integration.isolation.wire import Sent, Wire
 from llmplatform.aws.dynamodb import DynamoDb
 from llmplatform.aws.signed_http import SignedHttp
 from llmplatform.aws.tables import EVAL_SPEND
@@ -79,8 +79,9 @@ async def test_no_signal_of_a_request_names_another_tenant(gateway: GatewayUnder
     bank = Subject(BANK, key=key, old_key=f"{key[:-1]}x", trace=TRACE, request=TRACE)
     body = f'{CHAT_BODY[:-1]},"user":"{BANK}","safety_identifier":"{BANK}","prompt_cache_key":"{BANK}"}}'
     tried = attempts(bank, gateway.key)
-    for headers in tried.values():
-        await asked(gateway.url, Sent("POST", CHAT, headers, body))
+    async with Wire() as wire:
+        for headers in tried.values():
+            await wire.asked(gateway.url, Sent("POST", CHAT, headers, body))
     await gateway.record(len(tried))
     assert {record.tenant_id for record in gateway.records.items} == {ATTACKER, UNKNOWN}
     out = everything_out(gateway)
@@ -90,9 +91,10 @@ async def test_no_signal_of_a_request_names_another_tenant(gateway: GatewayUnder
 
 async def test_under_one_trace_each_signal_says_whose_it_is(gateway: GatewayUnderTest) -> None:
     keys = {ATTACKER: gateway.key, BANK: gateway.add_tenant(BANK, eval_sample_rate=1.0)}
-    for key in (*keys.values(), *keys.values()):
-        headers = (bearer(key), ("X-Trace-Id", TRACE))
-        await asked(gateway.url, Sent("POST", CHAT, headers, CHAT_BODY))
+    async with Wire() as wire:
+        for key in (*keys.values(), *keys.values()):
+            headers = (bearer(key), ("X-Trace-Id", TRACE))
+            await wire.asked(gateway.url, Sent("POST", CHAT, headers, CHAT_BODY))
     await gateway.record(4)
     expected = [ATTACKER, BANK, ATTACKER, BANK]
     assert [record.tenant_id for record in gateway.records.items] == expected

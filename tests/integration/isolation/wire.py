@@ -1,7 +1,9 @@
 """What is sent, to the byte, and what comes back: no client of ours or others' tidies it up on its way."""
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, replace
+from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ _READ_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request; `Host`, the body's length and the connection's end are added where it is sent."""
+    """One request; `Host` and the body's length are added where it is sent."""
 
     method: str
     target: str
@@ -31,7 +33,7 @@ class Sent:
 
     def wire(self, host: str) -> bytes:
         """As it goes out."""
-        lines = [f"{self.method} {self.target} HTTP/1.1", f"Host: {host}", "Connection: close"]
+        lines = [f"{self.method} {self.target} HTTP/1.1", f"Host: {host}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         body = self.body.encode()
         if body:
@@ -47,61 +49,107 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
     body: str
 
-    def header(self, name: str) -> str | None:
-        """The first header of a name, in lower case."""
-        return next((value for given, value in self.headers if given == name), None)
-
     @property
     def text(self) -> str:
         """All of it but the status."""
         return "\n".join((*(f"{name}: {value}" for name, value in self.headers), self.body))
 
 
-async def asked(url: str, sent: Sent) -> Answer:
-    """The one answer to a request. Raises AssertionError for another number of them."""
-    (answer,) = await exchanged(url, sent.wire(urlsplit(url).netloc), sent.method)
-    return answer
+class Wire:
+    """Connections to servers, one answer waited for at a time on each; kept while a server keeps them."""
 
+    def __init__(self) -> None:
+        self._idle: defaultdict[str, list[Connection]] = defaultdict(list)
 
-async def exchanged(url: str, data: bytes, *methods: str) -> list[Answer]:
-    """All answers on a connection on which `data` was sent, requests by these methods, until its end.
+    async def __aenter__(self) -> Self:
+        """Open: nothing to do."""
+        return self
 
-    Raises TimeoutError where the server does not end it, h11.RemoteProtocolError for what is no answer.
-    """
-    port = urlsplit(url).port
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+
+    async def asked(self, url: str, sent: Sent) -> Answer:
+        """The answer to a request."""
+        data = sent.wire(urlsplit(url).netloc)
         async with asyncio.timeout(_WITHIN_S):
-            writer.write(data)
-            await writer.drain()
-            came = await reader.read(_READ_BYTES)
-            while piece := await reader.read(_READ_BYTES):
-                came += piece
-    finally:
-        writer.close()
-    answers = []
-    for method in methods:
-        if came:
-            answer, came = _answer(method, came)
-            answers.append(answer)
-    assert not came, came
-    return answers
+            answer = None
+            while answer is None and self._idle[url]:
+                answer = await self._answered(url, self._idle[url].pop(), data, sent.method)
+            if answer is None:
+                answer = await self._answered(url, await Connection.to(url), data, sent.method)
+        assert answer is not None, "the server hung up and said nothing"
+        return answer
+
+    async def _answered(self, url: str, connection: "Connection", data: bytes, method: str) -> Answer | None:
+        """The answer on a connection; None where it was over."""
+        connection.send(data, method)
+        try:
+            answer = await connection.answer()
+        except ConnectionError:
+            answer = None
+        if answer is not None and connection.goes_on():
+            self._idle[url].append(connection)
+        else:
+            connection.close()
+        return answer
 
 
-def _answer(method: str, data: bytes) -> tuple[Answer, bytes]:
-    """The first answer of what came, and the rest."""
-    parser = h11.Connection(h11.CLIENT)
-    parser.send(h11.Request(method=method, target="/", headers=[("Host", "it")]))
-    parser.send(h11.EndOfMessage())
-    parser.receive_data(data)
-    parser.receive_data(b"")
-    head, body = None, b""
-    while not isinstance(event := parser.next_event(), h11.EndOfMessage | h11.ConnectionClosed):
-        match event:
-            case h11.Response():
-                head = event
-            case h11.Data():
-                body += bytes(event.data)
-    assert head is not None
-    headers = tuple((name.decode(), value.decode("latin-1")) for name, value in head.headers)
-    return Answer(head.status_code, headers, body.decode()), parser.trailing_data[0]
+class Connection:
+    """One connection to a server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._parser = h11.Connection(h11.CLIENT)
+
+    @classmethod
+    async def to(cls, url: str) -> Self:
+        """A new one."""
+        return cls(*await asyncio.open_connection("127.0.0.1", urlsplit(url).port))
+
+    def send(self, data: bytes, method: str) -> None:
+        """Send what is to be taken for a request by this method."""
+        self._parser.send(h11.Request(method=method, target="/", headers=[("Host", "it")]))
+        self._parser.send(h11.EndOfMessage())
+        self._writer.write(data)
+
+    async def answer(self) -> Answer | None:
+        """What comes back; None where the server hangs up without a word."""
+        head, body = None, b""
+        while True:
+            match self._parser.next_event():
+                case h11.NEED_DATA:
+                    data = await self._reader.read(_READ_BYTES)
+                    if not data and head is None:
+                        return None
+                    self._parser.receive_data(data)
+                case h11.Response() as response:
+                    head = response
+                case h11.Data(data=data):
+                    body += bytes(data)
+                case h11.EndOfMessage():
+                    break
+        assert head is not None
+        headers = tuple((name.decode(), value.decode("latin-1")) for name, value in head.headers)
+        return Answer(head.status_code, headers, body.decode())
+
+    def goes_on(self) -> bool:
+        """Whether another request can be sent, which is then next."""
+        if h11.MUST_CLOSE in self._parser.states.values():
+            return False
+        self._parser.start_next_cycle()
+        return True
+
+    async def ended(self) -> bytes:
+        """What comes after an answer until the server hangs up."""
+        async with asyncio.timeout(_WITHIN_S):
+            return self._parser.trailing_data[0] + await self._reader.read()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._writer.close()

@@ -27,6 +27,7 @@ from integration.isolation.balancer import Balancer, balancer
 from integration.isolation.forged import SEAL, SESSION_KEY
 from integration.isolation.routes import BILLING, CONSOLE, GATEWAY, Process
 from integration.isolation.subjects import ATTACKER, BANK, CLINIC, NOBODY, UNSAID, Subject, made_trace
+from integration.isolation.wire import Wire
 from llmplatform import apikeys, ids
 from llmplatform.ids import TenantId
 from watch.console.sessions import Session
@@ -41,6 +42,7 @@ class World:
 
     laptop: Laptop
     balancer: Balancer
+    wire: Wire
     urls: dict[Process, str]
     attacker: Subject
     others: tuple[Subject, ...]
@@ -98,6 +100,7 @@ async def attacked(folder: Path) -> AsyncIterator[World]:
         world = World(
             laptop=laptop,
             balancer=alb,
+            wire=await stack.enter_async_context(Wire()),
             urls={GATEWAY: gateway.url, BILLING: billing, CONSOLE: console.url},
             attacker=attacker,
             others=others,
