@@ -9,13 +9,13 @@ import json
 from functools import cache
 from typing import Any, Final
 
-import boto3
 from aws_cdk import App
 from aws_cdk.assertions import Template
 
+from harness.kinesis import aws_client
 from infra.settings import FOLDER, read_deployment
 from infra.stacks.data import DataStack
-from sandbox.emulator import ACCOUNT_ID, CREDENTIALS, REGION
+from sandbox.emulator import ACCOUNT_ID
 
 STACK: Final = "llm-platform-data"
 LACKING: Final = ("AWS::XRay::SamplingRule", "AWS::XRay::TransactionSearchConfig")
@@ -41,22 +41,11 @@ async def deploy_data(url: str) -> None:
 
 def create_stack(url: str, template: dict[str, Any]) -> None:
     """Create it, and wait until all of it is there."""
-    client("ssm", url).put_parameter(Name=_BOOTSTRAP, Value="21", Type="String", Overwrite=True)
-    cloudformation = client("cloudformation", url)
+    aws_client("ssm", url).put_parameter(Name=_BOOTSTRAP, Value="21", Type="String", Overwrite=True)
+    cloudformation = aws_client("cloudformation", url)
     cloudformation.create_stack(
         StackName=STACK, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
     )
     cloudformation.get_waiter("stack_create_complete").wait(
         StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
-
-
-def client(service: str, url: str) -> Any:
-    """boto3's, of the account at `url`."""
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=CREDENTIALS.access_key,
-        aws_secret_access_key=CREDENTIALS.secret_key,
     )

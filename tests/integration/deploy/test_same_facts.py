@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from harness.deployed import LACKING, client, create_stack, data_template, deploy_data
+from harness.deployed import LACKING, create_stack, data_template, deploy_data
+from harness.kinesis import aws_client
 from llmplatform.aws.tables import BUCKETS, DATA_KEYS
 from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
@@ -33,7 +34,7 @@ async def from_the_sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
 
 
 def tables(url: str) -> dict[str, Any]:
-    dynamodb = client("dynamodb", url)
+    dynamodb = aws_client("dynamodb", url)
     found = {}
     for name in dynamodb.list_tables()["TableNames"]:
         told = dynamodb.describe_table(TableName=name)["Table"]
@@ -52,7 +53,7 @@ def tables(url: str) -> dict[str, Any]:
 
 
 def streams(url: str) -> dict[str, Any]:
-    kinesis = client("kinesis", url)
+    kinesis = aws_client("kinesis", url)
     found = {}
     for name in kinesis.list_streams()["StreamNames"]:
         told = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
@@ -61,7 +62,7 @@ def streams(url: str) -> dict[str, Any]:
 
 
 def log_groups(url: str) -> dict[str, int]:
-    pages = client("logs", url).get_paginator("describe_log_groups").paginate()
+    pages = aws_client("logs", url).get_paginator("describe_log_groups").paginate()
     return {
         group["logGroupName"]: group["retentionInDays"]
         for page in pages
@@ -71,11 +72,11 @@ def log_groups(url: str) -> dict[str, int]:
 
 
 def topics(url: str) -> list[str]:
-    return sorted(topic["TopicArn"] for topic in client("sns", url).list_topics()["Topics"])
+    return sorted(topic["TopicArn"] for topic in aws_client("sns", url).list_topics()["Topics"])
 
 
 def key_aliases(url: str) -> list[str]:
-    return sorted(alias["AliasName"] for alias in client("kms", url).list_aliases()["Aliases"])
+    return sorted(alias["AliasName"] for alias in aws_client("kms", url).list_aliases()["Aliases"])
 
 
 async def test_tables_are_the_same(deployed: str, provisioned: str) -> None:
@@ -99,7 +100,7 @@ async def test_a_bucket_of_the_processes_is_the_same(deployed: str, provisioned:
     for bucket in BUCKETS:
         name = bucket.name(ACCOUNT_ID, REGION)
         for url in (deployed, provisioned):
-            assert client("s3", url).get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+            assert aws_client("s3", url).get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
 
 
 async def test_no_more_is_left_out_than_the_emulator_lacks(provisioned: str) -> None:

@@ -5,16 +5,16 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import boto3
 import pytest
 import pytest_asyncio
 from typer.testing import CliRunner, Result
 
 from harness.cost_job import watched_dynamodb
+from harness.kinesis import aws_client
 from llmplatform.ids import TenantId
 from operator_cli.__main__ import app
 from operator_cli.tenant_erase import run_erase
-from sandbox.emulator import ACCOUNT_ID, CREDENTIALS, REGION, Emulator, sandbox_session
+from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,13 +35,7 @@ def account(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kms(aws: Emulator) -> Iterator[Any]:
-    client = boto3.client(
-        "kms",
-        endpoint_url=aws.url,
-        region_name=REGION,
-        aws_access_key_id=CREDENTIALS.access_key,
-        aws_secret_access_key=CREDENTIALS.secret_key,
-    )
+    client = aws_client("kms", aws.url)
     yield client
     client.close()
 
