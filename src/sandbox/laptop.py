@@ -44,8 +44,8 @@ _SMALL_BILL: Final = {
     "COST_CLOSE_AFTER_H": "1",
     "COST_OBSERVABILITY_DAILY_BUDGET_USD": "25",
 }
-# CloudWatch takes three puts a second, the emulator as many as come. No scheduler starts jobs here: they go on
-# by themselves.
+# CloudWatch takes three puts a second, the emulator as many as come. No scheduler starts jobs here: they go
+# on by themselves.
 _QUICK_ALARMS: Final = {"WATCH_PUTS_PER_S": "200", "ALARM_SCHEDULED_JOBS": "false"}
 TOKENIZER: Final = "tokenizers/smollm2-135m"
 
