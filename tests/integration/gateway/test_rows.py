@@ -139,7 +139,7 @@ class Mix:
             "empty": (refused, _later(self.refused, 400, content=b"")),
             "unknown field": (refused, _later(self.refused, 400, json={**body, "best_of": 3})),
             "unknown model": (refused, _later(self.refused, 404, json={**body, "model": "gone"})),
-            "not allowed": (refused, _later(self.refused, 403, json={**body, "model": "private"})),
+            "not allowed": (refused, _later(self.refused, 404, json={**body, "model": "private"})),
             "other tenant": (
                 refused,
                 _later(self.refused, 403, json=body, headers={"x-tenant-id": "globex"}),
