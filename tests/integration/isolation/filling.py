@@ -56,7 +56,8 @@ _NAMES: Final = {BANK: "Bank of Quills", CLINIC: "Vantage Clinics"}
 _BUDGETS: Final = {BANK: Decimal("7319.17"), CLINIC: Decimal("4829.31")}
 _TOKENS: Final = {BANK: Decimal(7_654_321), CLINIC: Decimal(8_765_432)}
 _RINGING: Final = 2
-_KEPT_HOURS: Final = 3
+_CHARGES: Final = ("input", "output")
+"""An hour each: what is told apart is not added up."""
 
 
 def model_of(tenant: str) -> str:
@@ -247,14 +248,17 @@ async def _put_costs(laptop: Laptop) -> None:
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     lines = [
         a_line(
-            owner, hour - timedelta(hours=back), quantity=_TOKENS.get(owner, Decimal(1_000)), model_id=model
+            owner,
+            hour - timedelta(hours=back),
+            charge_class=charge,
+            quantity=_TOKENS.get(owner, Decimal(1_000)) if charge == "input" else Decimal(10),
+            model_id=model_of(owner) if owner in _WORDS else MODEL,
         )
-        for back in range(1, _KEPT_HOURS + 1)
         for owner in (ATTACKER, BANK, CLINIC, UNUSED, PLATFORM)
-        for model in (model_of(owner) if owner in _WORDS else MODEL,)
+        for back, charge in enumerate(_CHARGES, start=1)
     ]
     async with cost_table(laptop.aws.url) as table:
-        await table.store.begin(hour - timedelta(hours=_KEPT_HOURS))
+        await table.store.begin(hour - timedelta(hours=len(_CHARGES)))
         await table.put(*lines)
 
 

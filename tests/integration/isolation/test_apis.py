@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
@@ -13,7 +12,7 @@ from integration.isolation.framing import AMBIGUOUS, ambiguous
 from integration.isolation.routes import PROCESSES, ROUTES, Process, routes_of
 from integration.isolation.spellings import bearer
 from integration.isolation.subjects import Subject
-from integration.isolation.trying import Case
+from integration.isolation.trying import Case, ask_for, with_query
 from integration.isolation.wire import Answer, Connection, Sent
 from integration.isolation.world import World, attacked
 
@@ -21,6 +20,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 
 CASES = tuple(cases())
 AT_ONCE = 8
+NOTHING = Sent("GET", "/")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,6 +43,18 @@ async def test_the_sweep_knows_every_route(process: Process) -> None:
     assert known - there == set(), "it is gone: take it out of ROUTES"
 
 
+async def test_what_is_kept_from_others_is_there_to_be_seen(world: World) -> None:
+    for one in world.others:
+        found: set[str] = set()
+        for route in ROUTES:
+            if route.own is not None and route.open_to != "anybody":
+                page = ask_for(route, world, one, route.own).with_headers(bearer(one.key))
+                for sent in (page, with_query(page, "format=csv")):
+                    answer = await world.wire.asked(world.urls[route.process], sent)
+                    found |= told_of([one], answer, NOTHING)
+        assert found == one.said
+
+
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.name for case in CASES])
 async def test_nothing_is_told_of_another_tenant(
     world: World, comparing: Mapping[str, Comparing], number: int
@@ -54,8 +66,8 @@ async def test_nothing_is_told_of_another_tenant(
     if case.compared != "not":
         of_nobody = await _tried(world, case, world.nobody, comparing[world.nobody.tenant])
         for of in others:
-            for one, another in zip(told[of.tenant], of_nobody, strict=True):
-                assert one.alike == another.alike, difference(one.alike, another.alike)
+            for its, nobodys in zip(told[of.tenant], of_nobody, strict=True):
+                assert its == nobodys, difference(its, nobodys)
 
 
 @pytest.mark.parametrize("process", PROCESSES)
@@ -77,26 +89,14 @@ async def test_what_can_be_read_in_two_ways_is_refused_with_all_behind_it(
         connection.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A request of a case, and what is compared of its answer."""
-
-    sent: Sent
-    alike: tuple[int, str]
-
-
-async def _tried(world: World, case: Case, of: Subject, comparing: Comparing) -> list[Tried]:
+async def _tried(world: World, case: Case, of: Subject, comparing: Comparing) -> list[tuple[int, str]]:
     """The case with a subject's words: each answer is as it has to be, and says nothing of others."""
     sent = tuple(case.sends(world, of))
     answers = await _asked_all(world, case, sent)
     for one, answer in zip(sent, answers, strict=True):
         assert answer.status in case.statuses, (one, answer)
         assert told_of(world.others, answer, one) == set(), (one, answer)
-    numbers = case.compared == "exactly"
-    return [
-        Tried(one, comparing.comparable(answer, numbers=numbers))
-        for one, answer in zip(sent, answers, strict=True)
-    ]
+    return [comparing.comparable(answer, numbers=case.compared == "exactly") for answer in answers]
 
 
 async def _asked_all(world: World, case: Case, sent: tuple[Sent, ...]) -> list[Answer]:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import pytest_asyncio
 from opentelemetry.sdk.resources import Resource
 
@@ -16,18 +16,17 @@ from gateway.sinks.spans import spans_of
 from gateway.tokenizers.tokenizer import Pieces
 from gateway.tokenizing import Counters, TokenCounter
 from harness.gateway import GatewayUnderTest, running_gateway
+from harness.night.world import lean_dynamodb
 from integration.isolation.routes import CHAT, CHAT_BODY
 from integration.isolation.spellings import Headers, almost_keys, bearer, claims, foreign_headers
 from integration.isolation.subjects import ATTACKER, BANK, Subject
 from integration.isolation.wire import Sent, Wire
-from llmplatform.aws.dynamodb import DynamoDb
-from llmplatform.aws.signed_http import SignedHttp
 from llmplatform.aws.tables import EVAL_SPEND
 from llmplatform.ids import UNKNOWN
 from llmplatform.ledger import encode_item
 from llmplatform.policy import ContentMode
 from llmplatform.testing import FakeClock
-from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
+from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import create_table
 
 TRACE: Final = "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"
@@ -128,25 +127,13 @@ async def test_a_count_does_not_tell_that_the_same_was_counted_before() -> None:
         counter.close()
 
 
-async def test_what_one_tenant_spends_on_judging_is_not_anothers(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    clock = FakeClock()
-    async with Emulator(tmp_path_factory.mktemp("state")) as aws:
+async def test_what_one_tenant_spends_on_judging_is_not_anothers(tmp_path: Path) -> None:
+    async with Emulator(tmp_path) as aws, lean_dynamodb(aws.url) as lean:
         async with sandbox_session().client("dynamodb", endpoint_url=aws.url) as dynamodb:
             await create_table(dynamodb, EVAL_SPEND)
-        async with SignedHttp(
-            service="dynamodb",
-            url=aws.url,
-            region=REGION,
-            credentials=lambda: CREDENTIALS,
-            clock=clock,
-            connections=4,
-            timeout_s=5.0,
-        ) as http:
-            budget = Budget(DynamoDb(http), clock)
-            for _ in range(9):
-                budget.spent(ATTACKER, CENT)
-            await budget.flush()
-            assert not await budget.allows(ATTACKER, LIMIT)
-            assert await budget.allows(BANK, LIMIT)
+        budget = Budget(lean, FakeClock())
+        for _ in range(9):
+            budget.spent(ATTACKER, CENT)
+        await budget.flush()
+        assert not await budget.allows(ATTACKER, LIMIT)
+        assert await budget.allows(BANK, LIMIT)
