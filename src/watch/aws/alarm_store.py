@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
 from watch.alarming.alarm_states import AlarmState, State, alarm_state
 from watch.alarming.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
 from watch.alarming.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 
 _PAGE: Final = 100
 """The most that DescribeAlarms and GetResources give at once."""
+_GONE: Final = frozenset({"ResourceNotFound", "ResourceNotFoundException"})
 _TAGS_AT_ONCE: Final = 4
 _NEW: Final = "New, and no data yet: well until there is some that says otherwise."
 
@@ -172,10 +175,15 @@ class AlarmStore:
 
         async def read(arn: str) -> tuple[str, dict[str, str]]:
             async with limit:
-                answer = await self._pacer.call(
-                    "ListTagsForResource",
-                    lambda: self._cloudwatch.list_tags_for_resource(ResourceARN=arn),
-                )
+                try:
+                    answer = await self._pacer.call(
+                        "ListTagsForResource",
+                        lambda: self._cloudwatch.list_tags_for_resource(ResourceARN=arn),
+                    )
+                except ClientError as error:
+                    if error.response.get("Error", {}).get("Code") not in _GONE:
+                        raise
+                    return arn, {}  # somebody deleted it since it was described: without tags it is not ours
             return arn, {tag["Key"]: tag["Value"] for tag in answer["Tags"]}
 
         async with asyncio.TaskGroup() as tasks:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import numpy as np
@@ -36,12 +36,21 @@ from harness.grafana_api import TOKEN, grafana_api
 from harness.platform import TENANT, GatewayProcess, Laptop, isolated, running_laptop
 from harness.score_series import GOOD
 from harness.watched import metric_queries_in
-from llmplatform.aws.tables import EVAL_MINUTES, EVAL_RESULTS, TABLES
+from llmplatform.account_budget import ACCOUNT_BUDGET
+from llmplatform.aws.schedules import DEAD_LETTERS as DEAD_LETTERS_QUEUE
+from llmplatform.aws.tables import EVAL_CONSUMER, EVAL_MINUTES, EVAL_RESULTS, EVAL_STREAM, TABLES
 from llmplatform.catalogue import parse_catalogue
 from llmplatform.emf import encode_figures
 from llmplatform.eval_series import BERTSCORE_BINS, JUDGE_BINS, MinuteScores, Series, encode_minute
 from llmplatform.evaluations import BERTSCORE, DIMENSIONS, decode_result, epoch_of
-from llmplatform.metrics import RECONCILIATION_ERROR_PERCENT
+from llmplatform.metrics import (
+    ACCOUNT_BUDGET_USED_PERCENT,
+    COST,
+    COSTAGG,
+    PIPELINE,
+    RECONCILIATION_ERROR_PERCENT,
+    SAMPLING_FACTOR,
+)
 from llmplatform.samples import decode_sample
 from llmplatform.usage import TokenUsage
 from sandbox.children import Child
@@ -52,6 +61,7 @@ from watch.grafana.boards import boards
 from watch.grafana.dashboards import encode
 from watch.grafana.drawing import Places
 from watch.limits import Limits
+from watch.tables.native import DEAD_LETTERS, STREAM_PUSHED_AGE
 from watch.tables.targets import World
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -116,6 +126,11 @@ CAUSED = {
     ("LLMPlatform/Cost", "reconciliation_error_percent"): "told when a month's bill has been compared",
 }
 """What no traffic brings about, and why: a datapoint is put as its publisher would put it."""
+IN_AN_ACCOUNT: Final = (
+    (STREAM_PUSHED_AGE, {"StreamName": EVAL_STREAM.name, "ConsumerName": EVAL_CONSUMER}),
+    (DEAD_LETTERS, {"QueueName": DEAD_LETTERS_QUEUE}),
+)
+"""What AWS publishes of what only a deployment has: a consumer that is pushed to, a queue of dead letters."""
 
 
 @dataclass
@@ -242,6 +257,17 @@ async def watch_drift(laptop: Laptop, folder: Path) -> None:
     assert child.returncode == 0, child.tail()
 
 
+async def compact(laptop: Laptop, folder: Path) -> None:
+    """`python -m evalworker compact`."""
+    environment = isolated({**laptop.aws.environment(), "AWS_EMF_AGENT_ENDPOINT": laptop.emf.address})
+    child = await Child.start(
+        "compaction", "evalworker", ("compact",), environment=environment, log_file=folder / "compact.log"
+    )
+    async with asyncio.timeout(60):
+        await child.ended
+    assert child.returncode == 0, child.tail()
+
+
 async def compute_costs(laptop: Laptop, folder: Path) -> None:
     """`python -m costagg run`, with requests in an hour that is over.
 
@@ -271,7 +297,7 @@ async def compute_costs(laptop: Laptop, folder: Path) -> None:
 
 
 def cause(laptop: Laptop) -> None:
-    """What no traffic brings about; see CAUSED."""
+    """What no traffic brings about; see CAUSED and IN_AN_ACCOUNT."""
     laptop.emf.accept_line(b'{"_aws": {"CloudWatchMetrics": [')
     laptop.emf.accept_line(json.dumps({"_aws": {"Timestamp": 1, "CloudWatchMetrics": [{}]}}).encode())
     now = datetime.now(UTC)
@@ -279,8 +305,17 @@ def cause(laptop: Laptop) -> None:
         figures = {RECONCILIATION_ERROR_PERCENT.name: 0.4}
         metric = RECONCILIATION_ERROR_PERCENT
         laptop.emf.accept_line(encode_figures(now, metric.namespace, {"service": service}, figures))
+    used = {ACCOUNT_BUDGET_USED_PERCENT.name: 12.5}
+    laptop.emf.accept_line(encode_figures(now, COST, {"component": COSTAGG}, used))
+    laptop.emf.accept_line(
+        encode_figures(now, PIPELINE, {"reason": ACCOUNT_BUDGET}, {SAMPLING_FACTOR.name: 1.0})
+    )
     cloudwatch = laptop.boto3("cloudwatch")
     try:
+        for native, dimensions in IN_AN_ACCOUNT:
+            named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+            told = {"MetricName": native.name, "Value": 0, "Dimensions": named}
+            cloudwatch.put_metric_data(Namespace=native.namespace, MetricData=[told])
         for table in TABLES:
             for name in ("ReadThrottleEvents", "WriteThrottleEvents"):
                 datum = {
@@ -328,6 +363,7 @@ async def after_traffic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
         await evaluate(laptop, folder)
         await remember_a_week(laptop)
         await watch_drift(laptop, folder)
+        await compact(laptop, folder)
         await laptop.emf.flush()
         await compute_costs(laptop, folder)
         await laptop.samples()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from harness.alarm_world import ACCOUNT, alarms, present
 from llmplatform.testing import FakeClock
@@ -33,6 +34,8 @@ class FakeCloudWatch:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._pages = list(pages)
         self._tags = tags or {}
+        self.deleted: set[str] = set()
+        """ARNs of alarms that are gone when their tags are asked for."""
 
     async def describe_alarms(self, **asked: Any) -> Mapping[str, Any]:
         self.calls.append(("describe_alarms", dict(asked)))
@@ -40,6 +43,8 @@ class FakeCloudWatch:
 
     async def list_tags_for_resource(self, **asked: Any) -> Mapping[str, Any]:
         self.calls.append(("list_tags_for_resource", asked))
+        if asked["ResourceARN"] in self.deleted:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "ListTagsForResource")
         return {"Tags": self._tags.get(asked["ResourceARN"], [])}
 
     def __getattr__(self, name: str) -> Any:
@@ -199,6 +204,13 @@ async def test_tags_that_the_tagging_api_does_not_know_yet_are_asked_for() -> No
     assert [one.ours for one in found] == [True, True]
     asked = [asked["ResourceARN"] for name, asked in cloudwatch.calls if name == "list_tags_for_resource"]
     assert asked == [fresh]
+
+
+async def test_an_alarm_that_goes_while_it_is_looked_at_is_not_ours_and_no_failure() -> None:
+    cloudwatch = FakeCloudWatch({"MetricAlarms": [described(NAME)]})
+    cloudwatch.deleted.add(ACCOUNT.alarm_arn(NAME))
+    (found,) = await store(cloudwatch).present(Selection())
+    assert not found.ours
 
 
 async def test_tags_of_alarms_that_are_not_selected_are_not_asked_for() -> None:
