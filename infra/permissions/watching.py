@@ -38,7 +38,6 @@ def console(account: Account) -> Iterator[Statement]:
     yield stores.rows(account, "Costs", TENANT_COST, "GetItem", "Query")
     yield keys.tables(account, REQUEST_LEDGER, EVAL_RESULTS, EVAL_MINUTES, EVAL_DETECTOR, TENANT_COST)
     yield keys.of_tenants(account, keys.OPEN)
-    yield keys.names_of_tenants_keys(account)
     yield stores.listing(account, "HistoryNames", EVAL_HISTORY, CALIBRATIONS_PREFIX, PARKED_PREFIX)
     yield stores.objects(account, "Calibrations", EVAL_HISTORY, (CALIBRATIONS_PREFIX,), "GetObject")
     yield keys.objects(account, EVAL_HISTORY, keys.OPEN)

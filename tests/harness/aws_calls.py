@@ -108,6 +108,7 @@ class Recorder:
             for name, value in answer.headers.items():
                 if name.lower() not in _HOP_BY_HOP:
                     passed.headers.add(name, value)
+            passed.content_length = answer.content_length  # all that a HEAD is answered with
             await passed.prepare(request)
             async for chunk in answer.content.iter_any():
                 await passed.write(chunk)

@@ -1,18 +1,14 @@
 """Every process of the platform at work before one account, and each held to its role.
 
 Told once: tenants come, two of them with keys of their own; chats are answered, scored, priced and looked at,
-the alarms are kept, the budget is asked, one tenant is erased. The roles are those that the deployment's
-templates have, for a catalogue with every kind of model; what a role does not allow, a process does not get.
+the alarms are kept, the budget is asked, one tenant is erased.
 """
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -21,21 +17,14 @@ from costagg.reconciliation.usage_types import load_usage_types
 from evalworker.brake import LAG
 from evalworker.stores.compaction import compact
 from evalworker.stores.objects import Objects
-from harness.aws_calls import Call, Recorder, recording
-from harness.budgets_api import serve_budgets
-from harness.cost_job import served_profiles
+from harness.aws_calls import Call
 from harness.cost_lines import INPUT
 from harness.cur import line_items, write_parquet
-from harness.evaluation import JUDGE, JUDGES, PRICES, verdict
-from harness.fan_out import fanned_out
-from harness.iam_asked import Asking, TenantKeys
-from harness.kinesis import KinesisLocal
+from harness.evaluation import JUDGE, verdict
 from harness.lambda_runtime import serve_function
-from harness.platform import Laptop, eventually, isolated, running_laptop
-from infra.matrix import identity_of
-from infra.permissions.account import Account
-from infra.policy import Grant, allows, policies_of, roles_of
-from infra.settings import FOLDER, Files, read_deployment
+from harness.platform import eventually
+from harness.under_roles import ERASURE, PROFILE, TENANTS, Stage
+from llmplatform.account_budget import ACCOUNT_BUDGET
 from llmplatform.aws.access import AccessStore
 from llmplatform.aws.buckets import bucket_name
 from llmplatform.aws.sampling_brake import BrakeParameter
@@ -48,151 +37,9 @@ from sandbox.children import Child
 from sandbox.emulator import ACCOUNT_ID, REGION, sandbox_session
 from sandbox.engines.scripted import Script
 
-TENANTS: Final = "tenants"
-ERASURE: Final = "erasure"
-"""Whose calls are those of people with the command, under the policies for them."""
-PROFILE: Final = f"arn:aws:bedrock:{REGION}:{ACCOUNT_ID}:application-inference-profile/team"
-BEHIND_PROFILE: Final = "arn:aws:bedrock:us-west-2::foundation-model/vendor.near-v1:0"
-MODELS: Final = f"""
-[models.whole]
-endpoint_type = "bedrock"
-backend_model_id = "vendor.whole-v1:0"
-dialect = "converse"
-price_key = "sandbox/scripted"
-
-[models.near]
-endpoint_type = "bedrock"
-backend_model_id = "us.vendor.near-v1:0"
-dialect = "converse"
-price_key = "sandbox/scripted"
-
-[models.anywhere]
-endpoint_type = "bedrock"
-backend_model_id = "global.vendor.anywhere-v1:0"
-dialect = "converse"
-price_key = "sandbox/scripted"
-
-[models.team]
-endpoint_type = "bedrock"
-backend_model_id = "{PROFILE}"
-dialect = "converse"
-price_key = "team"
-
-[models.hosted]
-endpoint_type = "sagemaker"
-backend_model_id = "Llama"
-dialect = "openai_chat"
-price_key = "hosted"
-
-[[endpoints.Llama.variants]]
-name = "AllTraffic"
-instance_type = "ml.g5.xlarge"
-gpu_count = 1
-"""
 _BACKENDS: Final = ("vendor.whole-v1:0", "vendor.near-v1:0", "vendor.anywhere-v1:0", PROFILE, "Llama")
 _STARTS_WITHIN_S: Final = 90.0
 _LEASED_WITHIN_S: Final = 240.0
-_SERVICES: Final = ("BEDROCK", "BEDROCK_RUNTIME", "BUDGETS", "SAGEMAKER", "SAGEMAKER_RUNTIME", "XRAY")
-
-
-@dataclass
-class Stage:
-    """Where the processes are, and what they are told."""
-
-    laptop: Laptop
-    kinesis: KinesisLocal
-    recorder: Recorder
-    folder: Path
-    keys: dict[str, str] = field(default_factory=dict)
-    """Tenants' API keys."""
-
-    async def environment(self, process: str, **more: str) -> dict[str, str]:
-        """Everything of AWS along the process's own way."""
-        way = await self.recorder.way(process)
-        return isolated(
-            {
-                **self.laptop.aws.environment(),
-                "AWS_ENDPOINT_URL": way,
-                **{f"AWS_ENDPOINT_URL_{service}": way for service in _SERVICES},
-                "AWS_EMF_AGENT_ENDPOINT": self.laptop.emf.address,
-                "LLM_PLATFORM_CATALOGUE": str(self.folder / "catalogue.toml"),
-                "LLM_PLATFORM_PRICES": str(PRICES),
-                "EVAL_JUDGES": str(self.folder / "judges.toml"),
-                **more,
-            }
-        )
-
-    async def ran(self, process: str, *arguments: str, ends_with: int = 0, **more: str) -> str:
-        """What a process printed that ends by itself."""
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *arguments),
-            env=await self.environment(process, **more),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await child.communicate()
-        assert child.returncode == ends_with, f"{process}: {err.decode()[-2_000:]}"
-        return out.decode()
-
-    @asynccontextmanager
-    async def running(self, process: str, module: str, *arguments: str, **more: str) -> AsyncIterator[Child]:
-        """A process that goes on until the block ends, and then ends in order."""
-        environment = await self.environment(process, **more)
-        log_file = self.folder / f"{process}.log"
-        child = await Child.start(process, module, arguments, environment=environment, log_file=log_file)
-        try:
-            yield child
-            await child.stop(60)
-        finally:
-            child.kill()
-            await child.ended
-
-
-@asynccontextmanager
-async def stage(folder: Path) -> AsyncIterator[Stage]:
-    """An account with roles for a catalogue of every kind of model, and ways to it."""
-    catalogue, judges = folder / "catalogue.toml", folder / "judges.toml"
-    catalogue.write_text(MODELS)
-    judges.write_text(JUDGES)
-    async with AsyncExitStack() as stack:
-        laptop = await stack.enter_async_context(running_laptop(folder, log_content=True))
-        kinesis = await stack.enter_async_context(KinesisLocal(folder))
-        fan_out = await stack.enter_async_context(fanned_out(kinesis))
-        profiles = await stack.enter_async_context(served_profiles({PROFILE: [BEHIND_PROFILE]}))
-        budgets = await stack.enter_async_context(serve_budgets())
-        others = {
-            "budgets": budgets.url,
-            "kinesis": fan_out.url,
-            "sagemaker": laptop.runtime.url,
-            "xray": laptop.traces.url,
-        }
-        kms = laptop.boto3("kms")
-        stack.callback(kms.close)
-        asking, roles = _account(Files(catalogue=catalogue, judges=judges), TenantKeys(kms))
-
-        def upstream(service: str, path: str) -> str:
-            if service == "bedrock":
-                return laptop.runtime.url if path.startswith("/model/") else profiles
-            return others.get(service, laptop.aws.url)
-
-        def allowed(call: Call) -> bool:
-            return all(allows(roles[call.process], one) for one in asking.of(call))
-
-        recorder = await stack.enter_async_context(recording(upstream, allowed))
-        yield Stage(laptop, kinesis, recorder, folder)
-
-
-def _account(files: Files, keys: TenantKeys) -> tuple[Asking, dict[str, tuple[Grant, ...]]]:
-    """The emulator's account, deployed: what calls ask there, and what each process may do."""
-    deployment = read_deployment(FOLDER / "dev.toml").model_copy(
-        update={"account": ACCOUNT_ID, "region": REGION, "files": files}
-    )
-    resolved = identity_of(deployment)
-    people = {name.removeprefix("llm-platform-"): of for name, of in policies_of(resolved).items()}
-    roles = {name.removeprefix("llm-platform-"): of for name, of in roles_of(resolved).items()}
-    roles |= {TENANTS: people[TENANTS], ERASURE: (*people[TENANTS], *people[ERASURE])}
-    return Asking(Account(deployment, {}), resolved, keys, {PROFILE: BEHIND_PROFILE}), roles
 
 
 async def played(on: Stage) -> Sequence[Call]:
@@ -237,6 +84,15 @@ async def _tenants_come(on: Stage) -> None:
         ("tenant", "rotate-key", "leaver"),
         ("tenant", "list"),
         ("access", "add-key", "billing"),
+        (
+            "tenant",
+            "add",
+            "quiet",
+            "--content-mode",
+            "full",
+            "--eval-sample-rate",
+            "1",
+        ),  # whose scores are missing
     ):
         await on.ran(TENANTS, "operator_cli", *more)
 
@@ -268,11 +124,15 @@ async def _answered_and_scored(on: Stage) -> str:
         await eventually(
             lambda: any(call.operation == "PutLogEvents" for call in on.recorder.calls) or None, within_s=30
         )
-    # Lag comes seldom: what the worker does about it is done for it.
-    async with sandbox_session().client("ssm", endpoint_url=await on.recorder.way("evalworker")) as ssm:
-        now = datetime.now(UTC)
-        await BrakeParameter(ssm, LAG).publish(SamplingBrake(factor=1.0, expires_at=now, writer="evalworker"))
+    await _held_down(on, "evalworker", LAG)
     return traces[0]
+
+
+async def _held_down(on: Stage, process: str, why: str) -> None:
+    """What a process does about lag or a budget, done for it: neither comes when a test wants it."""
+    async with sandbox_session().client("ssm", endpoint_url=await on.recorder.way(process)) as ssm:
+        brake = SamplingBrake(factor=1.0, expires_at=datetime.now(UTC), writer=process)
+        await BrakeParameter(ssm, why).publish(brake)
 
 
 async def _chat(client: httpx.AsyncClient, model: str, *, stream: bool, key: str, status: int = 200) -> str:
@@ -312,13 +172,14 @@ async def _upkeep(on: Stage) -> None:
             COST_OBSERVABILITY_DAILY_BUDGET_USD="0.000001",
         )
     await asyncio.to_thread(_deliver_bill, on)
-    # The bill is of a month in which nothing was attributed, and says so.
+    # The bill is of a month in which nothing was attributed: it says so, and keeps that.
     export = export_url(ACCOUNT_ID, REGION)
     await on.ran("reconcile", "costagg", "reconcile", "--last-month", export, ends_with=1)
     handler = "costagg.account_budget.lambda_handler.handler"
     environment = await on.environment("budget-handler")
     async with serve_function(on.folder, "budget-handler", handler, environment) as function:
         await function.invoke({})
+    await _held_down(on, "budget-handler", ACCOUNT_BUDGET)
     await on.ran("alarms", "watch", "apply", "--platform-wide", WATCH_PUTS_PER_S="500")
     await on.ran(TENANTS, "operator_cli", "tenant", "remove", "acme", "--yes")
     await on.ran("alarms", "watch", "apply", "--platform-wide", WATCH_PUTS_PER_S="500")
@@ -370,8 +231,10 @@ async def _looked_at(on: Stage, trace: str) -> None:
         said = (f"/traces/{trace}/content", "/evaluations/bank/reasons")
         await _asked(console, operator, *pages, *more, *of_platform)
         await _asked(console, operator, *said, method="POST")
-        await _asked(console, on.keys["bank"], "/", "/requests", "/evaluations/bank")
+        await _asked(console, operator, "/requests?score=5")
+        await _asked(console, on.keys["bank"], "/tenants/bank", "/requests", "/evaluations/bank")
         unknown = f"{on.keys['bank'][:-4]}0000"
+        await _asked(console, unknown, "/tenants/bank", status=303)  # to where a key is asked for
         await _asked(billing, operator, f"/v1/costs?{days}", f"/v1/hours?{days}")
         await _asked(billing, on.keys["bank"], f"/v1/tenants/bank/costs?{days}")
         await _asked(billing, unknown, f"/v1/tenants/bank/costs?{days}", status=401)

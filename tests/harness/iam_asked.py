@@ -207,6 +207,8 @@ class Asking:
         named = [value for name, value in asked.items() if re.fullmatch(r"AlarmNames\.member\.\d+", name)]
         if "AlarmName" in asked:
             named.append(asked["AlarmName"])
+        if "Tags.member.1.Key" in asked:  # of an alarm that is put with its tags
+            yield Asked("cloudwatch:TagResource", self.account.arn("cloudwatch", f"alarm:{named[-1]}"))
         if operation in {"DescribeAlarms", "DescribeAlarmHistory", "PutCompositeAlarm"}:
             named = ["*"]
         if "ResourceARN" in asked:

@@ -3,16 +3,12 @@
 Beside a *no* stands the *yes* that it is told from: a policy that allows nothing would pass otherwise.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
+from harness.iam_may import May
 from infra.app import Platform
-from infra.matrix import resolved_of
-from infra.permissions.account import Account
-from infra.policy import Asked, Grant, allows, policies_of, roles_of
 from infra.resolved import key_arn
 from infra.roles import PROCESSES, Process
 from infra.settings import Deployment
@@ -30,7 +26,6 @@ from llmplatform.aws.tables import (
     REQUEST_LEDGER,
     TABLES,
     TENANT_COST,
-    Table,
 )
 from llmplatform.catalogue import load_catalogue
 from llmplatform.judges import load_judge_models
@@ -41,62 +36,9 @@ KEY_HOLDERS: Final = frozenset({"gateway", "billing-api", "console"})
 OTHERS: Final = tuple(process for process in PROCESSES if process not in KEY_HOLDERS)
 
 
-@dataclass(frozen=True)
-class May:
-    """Questions to all roles."""
-
-    account: Account
-    roles: Mapping[str, Sequence[Grant]]
-
-    def __call__(self, who: str, action: str, resource: str = "*", **context: Any) -> bool:
-        """Whether a role may do this; names in `context` are the condition keys."""
-        return allows(self.roles[who], Asked(action, resource, context))
-
-    def any(self, who: str, actions: Iterable[str], resource: str, **context: Any) -> list[str]:
-        """Those of the actions that a role may do."""
-        return [action for action in actions if self(who, action, resource, **context)]
-
-    def on(self, who: str, table: Table, operations: Iterable[str], **context: Any) -> list[str]:
-        """Those operations that a role may do on rows of a table, or through its indexes."""
-        places = [self.account.table(table), *(self.account.index(table, one) for one in table.indexes)]
-        return [
-            operation
-            for operation in operations
-            if any(self(who, f"dynamodb:{operation}", place, **context) for place in places)
-        ]
-
-    def key(self, who: str, action: str, data_class: str, service: str, **context: str) -> bool:
-        """Whether a role may use a class's key through a service, with this encryption context."""
-        named = {f"kms:EncryptionContext:{name}": value for name, value in context.items()}
-        return self(
-            who, action, key_arn(data_class), **{"kms:ViaService": self.account.via(service), **named}
-        )
-
-    def opens_table(self, who: str, table: Table) -> bool:
-        """Whether DynamoDB may open a table's key for a role."""
-        return self.key(
-            who, "kms:Decrypt", table.key.data_class, "dynamodb", **{"aws:dynamodb:tableName": table.name}
-        )
-
-    def tenants_key(self, who: str, action: str, **context: Any) -> bool:
-        """Whether a role may use a tenant's own key as this tenant's."""
-        usual: dict[str, Any] = {
-            "aws:ResourceTag/llm-platform:tenant": "acme",
-            "kms:EncryptionContext:tenant_id": "acme",
-            "kms:EncryptionContextKeys": ("tenant_id",),
-        }
-        given = {name: value for name, value in (usual | context).items() if value is not None}
-        return self(who, action, self.account.arn("kms", "key/of-acme"), **given)
-
-
 @pytest.fixture(scope="module", name="may")
 def all_roles(prod: Platform, deployment: Deployment) -> May:
-    resolved = resolved_of(prod)
-    people = policies_of(resolved)
-    roles = roles_of(resolved)
-    named: dict[str, Sequence[Grant]] = {one: roles[f"llm-platform-{one}"] for one in PROCESSES}
-    named |= {one: people[f"llm-platform-{one}"] for one in ("tenants", "erasure")}
-    return May(Account(deployment, {}), named)
+    return May.of(prod, deployment)
 
 
 # -- keys of APIs
@@ -372,71 +314,3 @@ def test_the_alarms_job_can_touch_no_alarm_but_the_platforms(may: May) -> None:
     calls = ("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:SetAlarmState")
     assert not may.any("alarms", calls, may.account.arn("cloudwatch", "alarm:somebody-elses"))
     assert may.any("alarms", calls, may.account.arn("cloudwatch", "alarm:llm-platform/a")) == list(calls)
-
-
-# -- nobody
-
-
-NEVER: Final = {
-    "iam:AttachRolePolicy": "arn:aws:iam::111111111111:role/llm-platform-gateway",
-    "iam:CreateAccessKey": "arn:aws:iam::111111111111:user/a",
-    "iam:PassRole": "arn:aws:iam::111111111111:role/llm-platform-gateway",
-    "iam:PutRolePolicy": "arn:aws:iam::111111111111:role/llm-platform-gateway",
-    "kms:CreateGrant": key_arn("samples"),
-    "kms:CreateKey": "*",
-    "kms:DisableKey": key_arn("samples"),
-    "kms:PutKeyPolicy": key_arn("samples"),
-    "kms:ScheduleKeyDeletion": key_arn("samples"),
-    "kinesis:DecreaseStreamRetentionPeriod": "arn:aws:kinesis:us-east-1:111111111111:stream/llm-eval-stream",
-    "kinesis:DeleteStream": "arn:aws:kinesis:us-east-1:111111111111:stream/llm-eval-stream",
-    "logs:DeleteLogGroup": "arn:aws:logs:us-east-1:111111111111:log-group:/llm-platform/gateway:",
-    "logs:PutRetentionPolicy": "arn:aws:logs:us-east-1:111111111111:log-group:/llm-platform/content:",
-    "logs:PutSubscriptionFilter": "arn:aws:logs:us-east-1:111111111111:log-group:/llm-platform/content:",
-    "s3:PutBucketPolicy": "arn:aws:s3:::llm-platform-eval-history-111111111111-us-east-1",
-    "s3:PutLifecycleConfiguration": "arn:aws:s3:::llm-platform-eval-history-111111111111-us-east-1",
-    "s3:DeleteObjectVersion": "arn:aws:s3:::llm-platform-eval-history-111111111111-us-east-1/history/a",
-    "sts:AssumeRole": "arn:aws:iam::111111111111:role/llm-platform-console",
-    "dynamodb:DeleteTable": "arn:aws:dynamodb:us-east-1:111111111111:table/request-ledger",
-    "dynamodb:UpdateTimeToLive": "arn:aws:dynamodb:us-east-1:111111111111:table/eval-results",
-    "dynamodb:ExportTableToPointInTime": "arn:aws:dynamodb:us-east-1:111111111111:table/eval-results",
-}
-EVERYTHING: Final = Grant("Allow", ("*",), ("*",), {})
-
-
-@pytest.mark.parametrize("action", NEVER)
-@pytest.mark.parametrize("process", PROCESSES)
-def test_no_process_can_change_who_may_do_what_or_take_data_away(
-    may: May, process: Process, action: str
-) -> None:
-    assert not may(process, action, NEVER[action])
-
-
-@pytest.mark.parametrize("action", NEVER)
-@pytest.mark.parametrize("process", PROCESSES)
-def test_not_even_with_a_policy_that_somebody_attached_in_haste(
-    may: May, process: Process, action: str
-) -> None:
-    careless = (*may.roles[process], EVERYTHING)
-    assert allows(careless, Asked("dynamodb:DescribeTable", NEVER["dynamodb:DeleteTable"]))
-    assert not allows(careless, Asked(action, NEVER[action]))
-
-
-# -- people
-
-
-def test_a_key_is_made_for_a_tenant_or_not_at_all(may: May) -> None:
-    tagged = {"aws:RequestTag/llm-platform:tenant": "acme", "aws:TagKeys": ("llm-platform:tenant",)}
-    assert may("tenants", "kms:CreateKey", "*", **tagged)
-    assert not may("tenants", "kms:CreateKey")
-
-
-def test_who_adds_tenants_cannot_erase_one_or_read_what_was_said(may: May) -> None:
-    assert not may.tenants_key("tenants", "kms:ScheduleKeyDeletion")
-    assert not may.tenants_key("tenants", "kms:Decrypt")
-    assert not may.on("tenants", EVAL_RESULTS, (*READS, *WRITES))
-    assert may.tenants_key("erasure", "kms:ScheduleKeyDeletion")
-
-
-def test_who_erases_tenants_cannot_delete_the_platforms_keys(may: May) -> None:
-    for key in DATA_KEYS:
-        assert not may("erasure", "kms:ScheduleKeyDeletion", key_arn(key.data_class))
