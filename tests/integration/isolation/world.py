@@ -118,10 +118,10 @@ async def _billing(laptop: Laptop) -> AsyncIterator[str]:
     environment = {**laptop.aws.environment(), "COST_API_PORT": "0"}
     async with costagg(laptop.folder, "serve", environment=environment) as process:
         url = await eventually(
-            lambda: filling.address_in(process.told(), "billing API is ready"), within_s=30
+            lambda: filling.address_in(process.told(), "billing API is ready"), within_s=_UP_WITHIN_S
         )
         async with httpx.AsyncClient(base_url=url) as http:
-            await until(http.get, "/readyz")
+            await until(http.get, "/readyz", within_s=_UP_WITHIN_S)
         yield url
 
 
