@@ -165,7 +165,9 @@ class Grafana(Construct):
             iam.PolicyStatement(
                 sid="Keys",
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=[self._data.keys[name].key_arn for name in (EVAL_HISTORY.key.data_class, "scores")],
+                resources=[
+                    self._data.keys[name].key_arn for name in sorted({EVAL_HISTORY.key.data_class, "scores"})
+                ],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
             )
         )
