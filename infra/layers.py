@@ -10,9 +10,10 @@ from typing import Final, Literal
 from aws_cdk import App, Environment, Stack, Tags
 
 from infra.settings import Deployment
+from llmplatform.account_budget import COST_TAG
 
 PREFIX: Final = "llm-platform"
-TAG: Final = "observability-layer"
+TAG: Final = COST_TAG
 Layer = Literal["collect", "evaluate", "attribute", "watch"]
 
 

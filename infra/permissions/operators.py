@@ -10,11 +10,12 @@ from infra.permissions import keys, stores
 from infra.permissions.account import Account
 from infra.permissions.statement import ANY, Statement, where
 from infra.permissions.watching import keeping_alarms
+from llmplatform.account_budget import COST_TAG
 from llmplatform.aws.access import DOCUMENT
 from llmplatform.aws.parameters import API_KEYS, EVAL_SAMPLE_RATE, POLICY
 from llmplatform.aws.stored_content import HISTORY_PREFIX
 from llmplatform.aws.tables import CONTENT_LOGS, EVAL_HISTORY, EVAL_RESULTS, EVAL_STREAM
-from llmplatform.aws.tenant_key import COST_TAG, TENANT_ALIASES, TENANT_TAG
+from llmplatform.aws.tenant_key import TENANT_ALIASES, TENANT_TAG
 from llmplatform.erasure import ERASED
 
 _DOCUMENTS: Final = (POLICY, EVAL_SAMPLE_RATE, API_KEYS)

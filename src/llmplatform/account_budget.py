@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Final
 
 BUDGET_NAME: Final = "llm-platform-observability"
+COST_TAG: Final = "observability-layer"
+"""The cost-allocation tag of all that is there to observe."""
 ACCOUNT_BUDGET: Final = "account_budget"
 """The brake's reason, which names its parameter."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from llmplatform.account_budget import COST_TAG
 from llmplatform.aws.envelope import TENANT
 from llmplatform.aws.erasure import WAITING_PERIOD_DAYS
 from llmplatform.ids import TenantId
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 TENANT_TAG: Final = "llm-platform:tenant"
 """On each tenant's own key: whose it is."""
 TENANT_ALIASES: Final = "alias/llm-platform/tenant/"
-COST_TAG: Final = "observability-layer"
 
 
 @dataclass(frozen=True, slots=True)

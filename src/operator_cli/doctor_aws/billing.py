@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import aioboto3
 
+from llmplatform.account_budget import COST_TAG
 from operator_cli.check import Check
 from operator_cli.doctor_aws.looking import BILLING_REGION, Look
-from watch.alarming.definitions import COST_TAG
-
-TAG: Final = COST_TAG[0]
 
 
 def tag_look() -> Look:
@@ -18,9 +16,9 @@ def tag_look() -> Look:
 
     async def ask(session: aioboto3.Session) -> Sequence[Check]:
         async with session.client("ce", region_name=BILLING_REGION) as ce:
-            answer = await ce.list_cost_allocation_tags(TagKeys=[TAG])
+            answer = await ce.list_cost_allocation_tags(TagKeys=[COST_TAG])
         states = {one["TagKey"]: one["Status"] for one in answer["CostAllocationTags"]}
-        return [tag_check(states.get(TAG))]
+        return [tag_check(states.get(COST_TAG))]
 
     return Look("cost tag", "ce:ListCostAllocationTags (in the payer's account)", ask)
 
@@ -31,14 +29,14 @@ def tag_check(state: str | None) -> Check:
         return Check(
             "cost tag",
             "warning",
-            f"billing has not seen the tag {TAG} yet",
+            f"billing has not seen the tag {COST_TAG} yet",
             "it appears up to 24 h after the first resource that has it; then activate it",
         )
     if state != "Active":
-        change = f"--cost-allocation-tags-status TagKey={TAG},Status=Active"
+        change = f"--cost-allocation-tags-status TagKey={COST_TAG},Status=Active"
         fix = f"aws ce update-cost-allocation-tags-status {change}"
-        return Check("cost tag", "failed", f"the tag {TAG} is {state}: the budget sees no cost", fix)
-    return Check("cost tag", "ok", f"{TAG} is active")
+        return Check("cost tag", "failed", f"the tag {COST_TAG} is {state}: the budget sees no cost", fix)
+    return Check("cost tag", "ok", f"{COST_TAG} is active")
 
 
 def budget_look() -> Look:
@@ -64,14 +62,14 @@ def budget_look() -> Look:
 
 def on_the_tag(budget: Any) -> bool:
     """Whether a budget counts what has our tag: by the old filters or by an expression."""
-    return TAG in json.dumps([budget.get("CostFilters"), budget.get("FilterExpression")])
+    return COST_TAG in json.dumps([budget.get("CostFilters"), budget.get("FilterExpression")])
 
 
 def budget_check(ours: Sequence[tuple[str, int]]) -> Check:
     """Budgets on the tag by name, with how many notifications each has."""
     fix = "deploy the cost stack"
     if not ours:
-        return Check("budget", "failed", f"no AWS Budget is on the tag {TAG}", fix)
+        return Check("budget", "failed", f"no AWS Budget is on the tag {COST_TAG}", fix)
     silent = [name for name, notifications in ours if not notifications]
     if silent:
         return Check("budget", "failed", f"{', '.join(silent)} tells nobody: sampling is not braked", fix)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from llmplatform import account_budget
 from llmplatform.aws.tables import CRITICAL_ALARMS, WARNING_ALARMS
 from watch.alarming import alarm_limits
 from watch.alarming.describing import describe_composite, describe_metric_alarm
@@ -40,7 +41,7 @@ MANAGED: Final = "watch"
 SCOPE_TAG: Final = "llm-platform:scope"
 TENANT_TAG: Final = "llm-platform:tenant"
 SEVERITY_TAG: Final = "llm-platform:severity"
-COST_TAG: Final = ("observability-layer", "alarms")
+COST_TAG: Final = (account_budget.COST_TAG, "alarms")
 """The tag by which the bill tells what observing costs."""
 
 SUPPRESSOR_WAIT_S: Final = 120
