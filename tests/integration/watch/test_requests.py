@@ -102,7 +102,7 @@ async def lean(aws: Emulator) -> AsyncIterator[DynamoDb]:
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=32,
-        timeout_s=5,
+        timeout_s=60,
     )
     async with http:
         yield DynamoDb(http)
@@ -179,7 +179,7 @@ async def test_a_page_counts_each_call_once(aws: Emulator) -> None:
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=8,
-        timeout_s=5,
+        timeout_s=60,
     )
     async with http:
         search = RequestSearch(DynamoDb(http), SystemClock())
