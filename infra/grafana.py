@@ -1,11 +1,11 @@
 """Amazon Managed Grafana: a workspace for people, and what it may read: metrics, traces, log lines, scores.
 
 Through Athena it reads the history of evaluations without what was said, for the table has no such column,
-and there is no other. It reads no content log, no ledger and no parameter. Dashboards are put into it by
-`llm-platform watch dashboards apply`.
+and there is no other; the files themselves, which hold it, open to Athena alone. It reads no content log, no
+ledger and no parameter. Dashboards are put into it by `llm-platform watch dashboards apply`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from aws_cdk import Duration, RemovalPolicy
@@ -59,6 +59,12 @@ _ATHENA: Final = (
     "athena:StartQueryExecution",
     "athena:StopQueryExecution",
 )
+_BY_ATHENA: Final = {"ForAnyValue:StringEquals": {"aws:CalledVia": "athena.amazonaws.com"}}
+"""Athena reads S3 as whoever asked, and says so (Athena user guide, "Use CalledVia context keys").
+
+The keys have no such condition: S3 asks for them in its own name, and whether the chain before it is told to
+KMS is not documented. What S3 does not hand out, it does not have opened either.
+"""
 
 
 class Grafana(Construct):
@@ -158,22 +164,10 @@ class Grafana(Construct):
                 },
             ),
         )
-        may = self._may(account, region)
-        for sid, (actions, resources) in may.items():
-            role.add_to_policy(iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources)))
-        role.add_to_policy(
-            iam.PolicyStatement(
-                sid="Keys",
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=[
-                    self._data.keys[name].key_arn for name in sorted({EVAL_HISTORY.key.data_class, "scores"})
-                ],
-                conditions={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
-            )
-        )
-        named = [
-            arn for _, resources in may.values() for arn in resources if arn.endswith("*") and arn != "*"
-        ]
+        may = list(self._may(account, region))
+        for statement in may:
+            role.add_to_policy(statement)
+        named = [arn for statement in may for arn in statement.resources if arn.endswith("*") and arn != "*"]
         explain(
             role,
             {"AwsSolutions-IAM5[Resource::*]": "metrics, alarms, traces and answers have no resource"}
@@ -184,33 +178,48 @@ class Grafana(Construct):
         )
         return role
 
-    def _may(self, account: str, region: str) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
-        """Actions and resources by what they are for."""
+    def _may(self, account: str, region: str) -> Iterator[iam.PolicyStatement]:
+        """What the role may do, each by what it is for."""
         catalog = f"arn:aws:glue:{region}:{account}"
         asked = f"arn:aws:athena:{region}:{account}"
-        return {
-            "Everywhere": (_EVERYWHERE, ("*",)),
-            "LogLines": (
-                ("logs:StartQuery", "logs:GetLogGroupFields"),
-                [
-                    f"arn:aws:logs:{region}:{account}:log-group:{group.name}:*"
-                    for group in LOG_GROUPS
-                    if group is not CONTENT_LOGS
-                ],
-            ),
-            "Athena": (_ATHENA, (f"{asked}:workgroup/{PREFIX}", f"{asked}:datacatalog/AwsDataCatalog")),
-            "Table": (
-                ("glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"),
-                (
-                    f"{catalog}:catalog",
-                    f"{catalog}:database/{DATABASE}",
-                    f"{catalog}:table/{DATABASE}/{TABLE}",
-                ),
-            ),
-            "History": (("s3:GetObject",), (f"{self._history_arn}/{HISTORY}*",)),
-            "Buckets": (
-                ("s3:ListBucket", "s3:GetBucketLocation"),
-                (self._history_arn, f"arn:aws:s3:::{self._results_name}"),
-            ),
-            "Results": (("s3:GetObject", "s3:PutObject"), (f"arn:aws:s3:::{self._results_name}/*",)),
-        }
+        yield _allow("Everywhere", _EVERYWHERE, ["*"])
+        yield _allow(
+            "LogLines",
+            ("logs:StartQuery", "logs:GetLogGroupFields"),
+            [
+                f"arn:aws:logs:{region}:{account}:log-group:{group.name}:*"
+                for group in LOG_GROUPS
+                if group is not CONTENT_LOGS
+            ],
+        )
+        yield _allow(
+            "Athena", _ATHENA, [f"{asked}:workgroup/{PREFIX}", f"{asked}:datacatalog/AwsDataCatalog"]
+        )
+        yield _allow(
+            "Table",
+            ("glue:GetDatabase", "glue:GetTable", "glue:GetPartitions"),
+            [f"{catalog}:catalog", f"{catalog}:database/{DATABASE}", f"{catalog}:table/{DATABASE}/{TABLE}"],
+        )
+        yield _allow("History", ("s3:GetObject",), [f"{self._history_arn}/{HISTORY}*"], where=_BY_ATHENA)
+        yield _allow(
+            "Buckets",
+            ("s3:ListBucket", "s3:GetBucketLocation"),
+            [self._history_arn, f"arn:aws:s3:::{self._results_name}"],
+        )
+        yield _allow("Results", ("s3:GetObject", "s3:PutObject"), [f"arn:aws:s3:::{self._results_name}/*"])
+        yield _allow(
+            "Keys",
+            ("kms:Decrypt", "kms:GenerateDataKey"),
+            [self._data.keys[name].key_arn for name in sorted({EVAL_HISTORY.key.data_class, "scores"})],
+            where={"StringEquals": {"kms:ViaService": f"s3.{region}.amazonaws.com"}},
+        )
+
+
+def _allow(
+    sid: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    *,
+    where: Mapping[str, Mapping[str, str]] | None = None,
+) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=where)

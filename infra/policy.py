@@ -19,6 +19,7 @@ Context = Mapping[str, str | tuple[str, ...]]
 """Values of condition keys; a tuple for keys that have several. What is missing is not in the request."""
 
 _OF_ALL: Final = "ForAllValues:"
+_OF_ANY: Final = "ForAnyValue:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,8 @@ def _holds(operator: str, wanted: tuple[str, ...], given: tuple[str, ...] | None
             any(_compared(operator.removeprefix(_OF_ALL), one, value) for one in wanted)
             for value in given or ()
         )
-    return given is not None and any(_compared(operator, one, value) for one in wanted for value in given)
+    compared = operator.removeprefix(_OF_ANY)
+    return given is not None and any(_compared(compared, one, value) for one in wanted for value in given)
 
 
 def _compared(operator: str, wanted: str, given: str) -> bool:

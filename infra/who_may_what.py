@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from infra.layers import PREFIX
 from infra.models import bedrock_models, catalogue_of, endpoint_arns
 from infra.permissions.account import Account
 from infra.permissions.parameters import BRAKE_OF_DAY, BRAKE_OF_LAG, BRAKE_OF_MONTH
@@ -34,6 +35,7 @@ from llmplatform.aws.tables import (
 from llmplatform.aws.tenant_key import TENANT_TAG
 from llmplatform.eval_heartbeat import WORKERS
 from llmplatform.eval_parked import PREFIX as PARKED_PREFIX
+from watch.grafana.athena import DATABASE, TABLE
 
 Way = tuple[Asked, ...]
 """All that has to be allowed."""
@@ -50,6 +52,7 @@ class Row:
 
 
 _TENANT: Final = "acme"
+_HISTORY: Final = "history/date=2026-11-23/tenant=acme/a"
 _READS: Final = ("GetItem", "BatchGetItem", "Query", "Scan")
 _WRITES: Final = ("PutItem", "UpdateItem", "BatchWriteItem")
 
@@ -83,7 +86,7 @@ def _said(account: Account) -> Iterator[Row]:
     )
     everything = (*SCORE_ATTRIBUTES, "content", "enc")
     yield _table(account, "results, with what was said", EVAL_RESULTS, attributes=everything)
-    yield _objects(account, "history (Parquet), with what was said", "history/date=2026-11-23/tenant=acme/a")
+    yield _objects(account, "history (Parquet), with what was said", _HISTORY)
     group = f"{account.log_group(CONTENT_LOGS)}:log-stream:gateway/a/1"
     yield Row(
         "content log",
@@ -114,6 +117,7 @@ def _said(account: Account) -> Iterator[Row]:
 def _scores(account: Account) -> Iterator[Row]:
     """What evaluation made of it."""
     yield _table(account, "results, scores alone", EVAL_RESULTS, attributes=SCORE_ATTRIBUTES, writes=False)
+    yield _queried(account, "history, scores alone, by Athena")
     yield _table(account, "scores by minute", EVAL_MINUTES)
     yield _table(account, "drift: standing and baselines", EVAL_DETECTOR)
     yield _table(account, "workers' heartbeats", EVAL_DETECTOR, owner=WORKERS)
@@ -196,7 +200,7 @@ def _watched(account: Account) -> Iterator[Row]:
         "traces",
         "–",
         {
-            "r": [(Asked("xray:BatchGetTraces", "*"),)],
+            "r": [(Asked("xray:StartTraceRetrieval", "*"),)],
             "w": [(Asked("xray:PutSpans", "*"),)],
         },
     )
@@ -249,6 +253,18 @@ def _objects(account: Account, data: str, name: str) -> Row:
             ],
         },
     )
+
+
+def _queried(account: Account, data: str) -> Row:
+    """Columns of the history's table; Athena reads the files as whoever asks."""
+    bucket, key = account.bucket(EVAL_HISTORY), EVAL_HISTORY.key.data_class
+    way = (
+        Asked("athena:StartQueryExecution", account.arn("athena", f"workgroup/{PREFIX}")),
+        Asked("glue:GetTable", account.arn("glue", f"table/{DATABASE}/{TABLE}")),
+        Asked("s3:GetObject", f"{bucket}/{_HISTORY}", {"aws:CalledVia": ("athena.amazonaws.com",)}),
+        _through(account, "s3", "kms:Decrypt", key, {"aws:s3:arn": bucket}),
+    )
+    return Row(data, key, {"r": [way]})
 
 
 def _through(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from infra.app import Platform
+from infra.layers import PREFIX
 from infra.matrix import PEOPLE, resolved_of
 from infra.permissions.account import Account
 from infra.policy import Asked, Grant, allows, policies_of, roles_of
@@ -23,11 +24,11 @@ class May:
 
     @classmethod
     def of(cls, platform: Platform, deployment: Deployment) -> Self:
-        """Of a platform's processes, and of people with its policies."""
+        """Of a platform's processes, of Grafana, and of people with its policies."""
         resolved = resolved_of(platform)
         people, roles = policies_of(resolved), roles_of(resolved)
-        named = {one: roles[f"llm-platform-{one}"] for one in PROCESSES}
-        return cls(Account(deployment, {}), named | {one: people[f"llm-platform-{one}"] for one in PEOPLE})
+        named = {one: roles[f"{PREFIX}-{one}"] for one in (*PROCESSES, "grafana")}
+        return cls(Account(deployment, {}), named | {one: people[f"{PREFIX}-{one}"] for one in PEOPLE})
 
     def __call__(self, who: str, action: str, resource: str = "*", **context: Any) -> bool:
         """Whether a role may do this; names in `context` are the condition keys."""

@@ -302,6 +302,24 @@ def test_the_console_reads_log_lines_and_no_content_log(may: May) -> None:
         assert lines == (group == GATEWAY_LOGS)
 
 
+def test_grafana_opens_the_histories_files_through_athena_alone(may: May) -> None:
+    file = f"{may.account.bucket(EVAL_HISTORY)}/history/date=2026-11-23/tenant=acme/a.parquet"
+    by_athena = {"aws:CalledVia": ("athena.amazonaws.com",)}
+    assert may("grafana", "s3:GetObject", file, **by_athena)
+    for directly in ({}, {"aws:CalledVia": ("cloudformation.amazonaws.com",)}):
+        reads = ("s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectTorrent")
+        assert not may.any("grafana", reads, file, **directly)
+    others = f"{may.account.bucket(EVAL_HISTORY)}/calibrations/a"
+    assert not may("grafana", "s3:GetObject", others, **by_athena)
+
+
+def test_grafana_can_make_athena_no_table_of_its_own(may: May) -> None:
+    table = may.account.arn("glue", "table/llm_platform/eval_history")
+    calls = ("glue:CreateTable", "glue:GetTable", "glue:UpdateTable")
+    assert may.any("grafana", calls, table) == ["glue:GetTable"]
+    assert not may.any("grafana", calls, may.account.arn("glue", "table/llm_platform/with_content"))
+
+
 def test_the_alarms_job_reads_no_data(may: May) -> None:
     for table in TABLES:
         assert not may.on("alarms", table, (*READS, *WRITES))

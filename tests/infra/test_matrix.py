@@ -37,7 +37,7 @@ def test_who_may_do_everything_may_do_what_every_row_asks(asked: list[Row]) -> N
 
 
 def test_an_action_without_the_key_reads_nothing(asked: list[Row]) -> None:
-    without_keys = [Grant("Allow", ("dynamodb:*", "kinesis:*", "s3:*"), ("*",), {})]
+    without_keys = [Grant("Allow", ("athena:*", "dynamodb:*", "glue:*", "kinesis:*", "s3:*"), ("*",), {})]
     for row in asked:
         if row.key in {"samples", "scores", "usage"}:
             ways = row.verbs.get("r", ())

@@ -81,6 +81,13 @@ def test_for_all_values_holds_every_value_and_none() -> None:
     assert allows([scores], asked())
 
 
+def test_for_any_value_wants_one_that_is_there() -> None:
+    asked_for = grant(ForAnyValue_StringEquals={"dynamodb:Attributes": ("score", "minute")})
+    assert allows([asked_for], asked(Attributes=("score", "content")))
+    assert not allows([asked_for], asked(Attributes=("content",)))
+    assert not allows([asked_for], asked())
+
+
 def test_names_of_condition_keys_do_not_care_for_case() -> None:
     assert allows([grant(StringEquals={"DynamoDB:select": ("COUNT",)})], asked(Select="COUNT"))
     assert not allows([grant(StringEquals={"dynamodb:Select": ("count",)})], asked(Select="COUNT"))
