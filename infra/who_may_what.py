@@ -200,7 +200,7 @@ def _watched(account: Account) -> Iterator[Row]:
         "traces",
         "–",
         {
-            "r": [(Asked("xray:StartTraceRetrieval", "*"),)],
+            "r": [(Asked("xray:StartTraceRetrieval", "*"),), (Asked("xray:BatchGetTraces", "*"),)],
             "w": [(Asked("xray:PutSpans", "*"),)],
         },
     )

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 import uvloop
 from cloudwatch import ScriptedCloudWatch, Throttled
-from services import XML_ANSWERS, ScriptedParameters, files, traces
+from services import TRACES, XML_ANSWERS, ScriptedParameters, files, traces
 from tables import ScriptedTables
 from world import Requests
 
@@ -38,9 +38,9 @@ class ScriptedAws:
         if service:
             self.calls[operation] += 1
             return 200, self._json(service, operation, orjson.loads(body))
-        if path == "/Traces":
-            self.calls["BatchGetTraces"] += 1
-            return 200, traces(self._tables.rows, orjson.loads(body))
+        if path[1:] in TRACES:
+            self.calls[path[1:]] += 1
+            return 200, traces(self._tables.rows, path[1:], orjson.loads(body))
         if path == "/calls":
             throttled = {f"{name} throttled": count for name, count in self._cloudwatch.throttled.items()}
             return 200, orjson.dumps({**self.calls, **throttled})

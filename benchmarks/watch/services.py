@@ -39,17 +39,22 @@ class ScriptedParameters:
         return [{"Name": name, "Type": "String", "Value": self._values[name], "Version": 1} for name in names]
 
 
-def traces(rows: LedgerRows, asked: dict[str, Any]) -> bytes:
-    """BatchGetTraces: the spans of those that were kept."""
+TRACES: Final = frozenset({"StartTraceRetrieval", "ListRetrievedTraces"})
+
+
+def traces(rows: LedgerRows, operation: str, asked: dict[str, Any]) -> bytes:
+    """X-Ray: the spans of those that were kept, found at once; a retrieval's token is what it looks for."""
+    if operation == "StartTraceRetrieval":
+        return orjson.dumps({"RetrievalToken": " ".join(asked["TraceIds"])})
     found = []
-    for xray_id in asked["TraceIds"]:
+    for xray_id in asked["RetrievalToken"].split():
         place = place_of_trace(xray_id.replace("-", "")[1:])
         if place is not None and place.number < rows.requests.count(place.tenant, place.hour):
-            segments = [
+            spans = [
                 {"Id": span["id"], "Document": orjson.dumps(span).decode()} for span in rows.spans(place)
             ]
-            found.append({"Id": xray_id, "Segments": segments})
-    return orjson.dumps({"Traces": found, "UnprocessedTraceIds": []})
+            found.append({"Id": xray_id, "Spans": spans})
+    return orjson.dumps({"RetrievalStatus": "COMPLETE", "TraceFormat": "XRAY", "Traces": found})
 
 
 def files(path: str) -> bytes:

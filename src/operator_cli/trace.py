@@ -7,8 +7,9 @@ its row: it carries the time, and the shard follows from it.
 import asyncio
 import dataclasses
 import json
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from llmplatform import ids
@@ -17,9 +18,11 @@ from llmplatform.aws.parameters import PREFIX
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import REQUEST_LEDGER
 from llmplatform.ledger import LedgerRow
+from llmplatform.redaction import describe_fault
 from llmplatform.waterfall import Bar
-from operator_cli.console import CommandFailed, print_table
+from operator_cli.console import ERR, CommandFailed, print_table
 from operator_cli.trace_view import request_life
+from watch.reading.partly import FAILURES
 from watch.reading.traces import TraceReader
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
@@ -28,6 +31,8 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 WAIT_S: Final = 3.0
 """A row and its spans arrive a moment after the answer; so long they are waited for."""
 _LOOK_AGAIN_S: Final = 0.5
+_WITHOUT_ROW: Final = timedelta(days=1)
+"""So far back spans are looked for where the ledger does not tell when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Found:
 
     trace_id: str
     rows: tuple[LedgerRow, ...]
-    bars: tuple[Bar, ...]
+    bars: tuple[Bar, ...] | None
+    """None where they cannot be read."""
 
 
 def run_trace(any_id: str, *, region: str, as_json: bool) -> None:
@@ -71,13 +77,24 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
             if not rows and ids.arrival_of(any_id) is not None:
                 rows = await ledger.of_request(any_id, await _tenants(ssm))
                 trace_id = rows[0].trace_id if rows else trace_id
-            bars = await spans.spans(trace_id)
-            late = asyncio.get_running_loop().time() > deadline
-            # Spans without a row: the row is on its way. A kept trace without spans: they are.
-            whole = rows and (bars or not any(row.trace_kept for row in rows))
-            if whole or late:
-                return Found(trace_id, rows, bars) if rows or bars else None
+            bars = await _told(spans.of_requests(rows))
+            on_their_way = bars == () and any(row.trace_kept for row in rows)
+            if (rows and not on_their_way) or asyncio.get_running_loop().time() > deadline:
+                break
             await asyncio.sleep(_LOOK_AGAIN_S)
+        if not rows:
+            now = datetime.now(UTC)
+            bars = await _told(spans.spans(trace_id, now - _WITHOUT_ROW, now))
+        return Found(trace_id, rows, bars) if rows or bars else None
+
+
+async def _told(reading: Awaitable[tuple[Bar, ...]]) -> tuple[Bar, ...] | None:
+    """Spans; where they cannot be read, the reason, on stderr: the ledger's account stands without them."""
+    try:
+        return await reading
+    except FAILURES as error:
+        ERR.print(f"X-Ray cannot be read: {describe_fault(error)}", style="yellow")
+        return None
 
 
 async def _tenants(ssm: "SSMClient") -> tuple[str, ...]:

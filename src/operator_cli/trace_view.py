@@ -25,8 +25,8 @@ _STYLES: Final = {
 }
 
 
-def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar]) -> RenderableType:
-    """All that is known of a trace: each of its requests, then the spans."""
+def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar] | None) -> RenderableType:
+    """All that is known of a trace: each of its requests, then the spans, None where they cannot be read."""
     parts: list[RenderableType] = [
         Text(f"trace {ids.as_uuid(trace_id)}", style="bold"),
         Text(f"      {trace_id}  {ids.as_xray(trace_id)}", style="dim"),
@@ -40,6 +40,8 @@ def request_life(trace_id: str, rows: Sequence[LedgerRow], bars: Sequence[Bar]) 
     parts += [Text(), Text("spans", style="bold")]
     if bars:
         parts.append(waterfall(bars))
+    elif bars is None:
+        parts.append(_reason("X-Ray cannot be read now", style="yellow"))
     elif any(row.trace_kept for row in rows):
         parts.append(
             _reason(

@@ -48,7 +48,7 @@ class StoredTrace:
     @property
     def duration_s(self) -> float:
         """From the earliest start to the latest end that is known."""
-        return max(_end_s(document) for document in self.documents.values()) - self.start_s
+        return max(ended_s(document) for document in self.documents.values()) - self.start_s
 
 
 class TraceStore:
@@ -138,7 +138,7 @@ def _checked_segment(text: str | bytes) -> Document:
     return document
 
 
-def _end_s(document: Document) -> float:
+def ended_s(document: Document) -> float:
     """Epoch seconds of a segment's end; of its start while it is in progress."""
     return float(document["end_time"] if "end_time" in document else document["start_time"])
 
@@ -177,7 +177,7 @@ def _summary(trace_id: str, trace: StoredTrace) -> dict[str, Any]:
         "Id": xray_trace_id(trace_id),
         "StartTime": trace.start_s,
         "Duration": trace.duration_s,
-        "ResponseTime": _end_s(root) - root["start_time"],
+        "ResponseTime": ended_s(root) - root["start_time"],
         "HasFault": any(document.get("fault") for document in documents),
         "HasError": any(document.get("error") for document in documents),
         "HasThrottle": any(document.get("throttle") for document in documents),

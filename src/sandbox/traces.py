@@ -1,8 +1,9 @@
 """The collector and X-Ray of the sandbox: OTLP in, X-Ray segments in, X-Ray's API out.
 
-The emulator has no X-Ray. boto3's own client is served, as far as a trace is put, found by id or listed
-by time; so is the X-Ray SDK, which sends datagrams to a daemon. What a span becomes is `spans`', what is
-kept is `trace_store`'s.
+The emulator has no X-Ray. boto3's own client is served, as far as a trace is put, found by id, retrieved or
+listed by time; so is the X-Ray SDK, which sends datagrams to a daemon. What a span becomes is `spans`', what
+is kept is `trace_store`'s. Every trace is indexed here; in an account with Transaction Search few are, and
+`BatchGetTraces` finds none of the others.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 from aiohttp import web
@@ -26,6 +27,7 @@ from sandbox.spans import (
     xray_trace_id,
 )
 from sandbox.trace_filter import BadFilterError
+from sandbox.trace_retrieval import BadRetrievalError, TraceRetrievals, UnknownRetrievalError
 from sandbox.trace_store import TIME_RANGES, BadSegmentError, TraceStore
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 SUMMARIES_PER_PAGE: Final = 100
 TRACES_PER_PAGE: Final = 5  # as X-Ray: more ids than that are an error of the caller
+
+_Held = TypeVar("_Held", TraceStore, TraceRetrievals)
 
 
 class Traces:
@@ -65,7 +69,11 @@ class Traces:
 
 
 class _RefusedError(Exception):
-    """A call that X-Ray answers with InvalidRequestException."""
+    """A call that X-Ray answers with an exception of the name `code`."""
+
+    def __init__(self, message: str, code: str = "InvalidRequestException") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _otlp(store: TraceStore) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -128,9 +136,7 @@ async def _batch_get_traces(store: TraceStore, call: Document) -> Document:
 
 
 async def _get_trace_summaries(store: TraceStore, call: Document) -> Document:
-    start_s, end_s = call.get("StartTime"), call.get("EndTime")
-    if not isinstance(start_s, int | float) or not isinstance(end_s, int | float) or start_s > end_s:
-        raise _RefusedError("StartTime and EndTime are not a range")
+    start_s, end_s = _range(call)
     token = call.get("NextToken") or "0"
     if not str(token).isdecimal():
         raise _RefusedError("NextToken is none of ours")
@@ -148,6 +154,29 @@ async def _get_trace_summaries(store: TraceStore, call: Document) -> Document:
         "ApproximateTime": time.time(),
     }
     return page | {"NextToken": str(after)} if after < len(summaries) else page
+
+
+async def _start_trace_retrieval(retrievals: TraceRetrievals, call: Document) -> Document:
+    return {"RetrievalToken": retrievals.start(_list_of_text(call, "TraceIds"), *_range(call))}
+
+
+async def _list_retrieved_traces(retrievals: TraceRetrievals, call: Document) -> Document:
+    if call.get("TraceFormat", "XRAY") != "XRAY":
+        raise _RefusedError("TraceFormat: segment documents are told here, XRAY")
+    return retrievals.listed(str(call.get("RetrievalToken")), call.get("NextToken"))
+
+
+async def _cancel_trace_retrieval(retrievals: TraceRetrievals, call: Document) -> Document:
+    retrievals.cancel(str(call.get("RetrievalToken")))
+    return {}
+
+
+def _range(call: Document) -> tuple[float, float]:
+    """StartTime and EndTime, epoch seconds."""
+    start_s, end_s = call.get("StartTime"), call.get("EndTime")
+    if not isinstance(start_s, int | float) or not isinstance(end_s, int | float) or start_s > end_s:
+        raise _RefusedError("StartTime and EndTime are not a range")
+    return start_s, end_s
 
 
 def _call(body: bytes) -> Document:
@@ -168,17 +197,22 @@ def _list_of_text(call: Document, name: str) -> list[str]:
 
 
 def _xray(
-    operation: Callable[[TraceStore, Document], Awaitable[Document]], store: TraceStore
+    operation: Callable[[_Held, Document], Awaitable[Document]], held: _Held
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     """An operation on X-Ray's wire: JSON in, JSON out, refusals named in a header."""
 
     async def handle(request: web.Request) -> web.Response:
         try:
-            return web.json_response(await operation(store, _call(await request.read())))
+            return web.json_response(await operation(held, _call(await request.read())))
+        except UnknownRetrievalError as error:
+            refused = _RefusedError(str(error), "ResourceNotFoundException")
+        except BadRetrievalError as error:
+            refused = _RefusedError(str(error))
         except _RefusedError as error:
-            return web.json_response(
-                {"Message": str(error)}, status=400, headers={"x-amzn-ErrorType": "InvalidRequestException"}
-            )
+            refused = error
+        return web.json_response(
+            {"Message": str(refused)}, status=400, headers={"x-amzn-ErrorType": refused.code}
+        )
 
     return handle
 
@@ -214,12 +248,15 @@ async def serve_traces(
     OTLP is at `/v1/traces` (protobuf or JSON, gzip or not), X-Ray's API at its own paths.
     """
     traces = Traces(TraceStore() if store is None else store)
-    held = traces.store
+    held, retrievals = traces.store, TraceRetrievals(traces.store)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/v1/traces", _otlp(held))
     app.router.add_post("/TraceSegments", _xray(_put_trace_segments, held))
     app.router.add_post("/Traces", _xray(_batch_get_traces, held))
     app.router.add_post("/TraceSummaries", _xray(_get_trace_summaries, held))
+    app.router.add_post("/StartTraceRetrieval", _xray(_start_trace_retrieval, retrievals))
+    app.router.add_post("/ListRetrievedTraces", _xray(_list_retrieved_traces, retrievals))
+    app.router.add_post("/CancelTraceRetrieval", _xray(_cancel_trace_retrieval, retrievals))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     daemon, _ = await asyncio.get_running_loop().create_datagram_endpoint(

@@ -37,7 +37,8 @@ _REST: Final = (
         re.compile(r"/endpoints/(?P<endpoint>[^/]+)/invocations-response-stream"),
         "InvokeEndpointWithResponseStream",
     ),
-    ("xray", "POST", re.compile(r"/Traces"), "BatchGetTraces"),
+    ("xray", "POST", re.compile(r"/StartTraceRetrieval"), "StartTraceRetrieval"),
+    ("xray", "POST", re.compile(r"/ListRetrievedTraces"), "ListRetrievedTraces"),
 )
 
 

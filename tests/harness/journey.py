@@ -111,7 +111,7 @@ class Place:
 
     async def spans(self, row: LedgerRow) -> tuple[str, ...]:
         """Names of a request's spans, parents first."""
-        names = tuple(bar.name for bar in await self.traces.spans(row.trace_id))
+        names = tuple(bar.name for bar in await self.traces.of_requests((row,)))
         if len(names) < 2:  # the request's own, and the model's
             raise _NotYet(f"X-Ray has the spans {names}")
         return names

@@ -153,17 +153,25 @@ class Spans:
     documents: dict[str, list[Item]] = field(default_factory=dict)
     """Segments by trace, 32 hex digits."""
     fails: bool = False
+    retrievals: list[Item] = field(default_factory=list)
 
-    async def batch_get_traces(self, *, TraceIds: list[str]) -> Item:  # noqa: N803  # the SDK's name
-        """The segments of traces."""
+    async def start_trace_retrieval(self, **request: Any) -> Item:
+        """Begin."""
         if self.fails:
             raise TimeoutError
+        self.retrievals.append(request)
+        return {"RetrievalToken": str(len(self.retrievals) - 1)}
+
+    async def list_retrieved_traces(self, *, RetrievalToken: str, **_: Any) -> Item:  # noqa: N803  # the SDK's
+        """The segments of the traces that were asked for."""
+        wanted = self.retrievals[int(RetrievalToken)]["TraceIds"]
         return {
+            "RetrievalStatus": "COMPLETE",
             "Traces": [
-                {"Id": ids.as_xray(id_), "Segments": [{"Document": json.dumps(one)} for one in documents]}
+                {"Id": ids.as_xray(id_), "Spans": [{"Document": json.dumps(one)} for one in documents]}
                 for id_, documents in self.documents.items()
-                if ids.as_xray(id_) in TraceIds
-            ]
+                if ids.as_xray(id_) in wanted
+            ],
         }
 
 

@@ -1,6 +1,5 @@
 """A trace's lines in the gateway's log, by Logs Insights: a query costs by what it scans, so on demand."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -8,16 +7,15 @@ from typing import TYPE_CHECKING, Final
 from llmplatform import ids
 from llmplatform.aws.tables import GATEWAY_LOGS
 from llmplatform.errors import TelemetryFault
+from watch.reading.queries import answered
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_logs import CloudWatchLogsClient
-    from types_aiobotocore_logs.type_defs import GetQueryResultsResponseTypeDef
 
 MOST_LINES: Final = 20
 WITHIN_S: Final = 8.0
 AROUND: Final = timedelta(minutes=5)
 """Lines are dated by when they were written, a moment after the request."""
-_ASK_AGAIN_S: Final = 0.25
 _RUNNING: Final = frozenset({"Scheduled", "Running"})
 
 
@@ -71,19 +69,15 @@ class LogLineReader:
         )
         query_id = started["queryId"]
         try:
-            async with asyncio.timeout(self._within_s):
-                answer = await self._answer(query_id)
+            answer = await answered(
+                lambda: self._logs.get_query_results(queryId=query_id),
+                running=lambda told: told["status"] in _RUNNING,
+                call_off=lambda: self._logs.stop_query(queryId=query_id),
+                within_s=self._within_s,
+            )
         except TimeoutError:
-            await self._logs.stop_query(queryId=query_id)
             raise LogQueryFailed(f"Logs Insights had no answer within {self._within_s:.0f} s") from None
         if answer["status"] != "Complete":
             raise LogQueryFailed(f"Logs Insights says: {answer['status']}")
         lines = ({one["field"]: one["value"] for one in result} for result in answer["results"])
         return tuple(LogLine(line.get("@timestamp", ""), line.get("@message", "")) for line in lines)
-
-    async def _answer(self, query_id: str) -> "GetQueryResultsResponseTypeDef":
-        while True:
-            answer = await self._logs.get_query_results(queryId=query_id)
-            if answer["status"] not in _RUNNING:
-                return answer
-            await asyncio.sleep(_ASK_AGAIN_S)

@@ -54,7 +54,11 @@ UNUSED: Final[dict[str, dict[str, str]]] = {
         "dynamodb:Query on table/eval-detector": "heartbeats, where requests have had no score for minutes",
     },
     "budget-handler": _AS_A_FUNCTION,
-    "console": {**_CALIBRATIONS, "logs:StopQuery on *": "a look into the log that took too long"},
+    "console": {
+        **_CALIBRATIONS,
+        "logs:StopQuery on *": "a look into the log that took too long",
+        "xray:CancelTraceRetrieval on *": "a look for spans that took too long",
+    },
     "alarms": {
         "cloudwatch:ListTagsForResource on llm-platform/*": "an alarm that the tagging API does not know yet"
     },

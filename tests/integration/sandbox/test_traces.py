@@ -155,6 +155,39 @@ async def test_summaries_come_in_pages_and_all_of_them(traces: Traces) -> None:
     assert sorted(ids) == sorted(document["trace_id"] for document in documents)
 
 
+async def test_a_trace_is_retrieved_once_it_is_found_and_within_its_time(traces: Traces) -> None:
+    client, now = xray(traces), datetime.now(UTC)
+    good = segment()
+    traces.store.add_segment(orjson.dumps(good))
+
+    def retrieved(start: datetime, end: datetime) -> tuple[list[str], list[str]]:
+        asked = {"TraceIds": [good["trace_id"]], "StartTime": start, "EndTime": end}
+        token = client.start_trace_retrieval(**asked)["RetrievalToken"]
+        answers = [client.list_retrieved_traces(RetrievalToken=token) for _ in range(2)]
+        assert not answers[0]["Traces"]
+        spans = [span for trace in answers[1]["Traces"] for span in trace["Spans"]]
+        return [one["RetrievalStatus"] for one in answers], [span["Document"] for span in spans]
+
+    wide = now - timedelta(minutes=5), now + timedelta(minutes=5)
+    early = now - timedelta(minutes=5), now - timedelta(minutes=4)
+    statuses, documents = await asyncio.to_thread(retrieved, *wide)
+    assert (statuses, [orjson.loads(document) for document in documents]) == (["RUNNING", "COMPLETE"], [good])
+    assert await asyncio.to_thread(retrieved, *early) == (["RUNNING", "COMPLETE"], [])
+
+
+async def test_a_retrieval_that_was_called_off_finds_nothing(traces: Traces) -> None:
+    client, now = xray(traces), datetime.now(UTC)
+    good = segment()
+    traces.store.add_segment(orjson.dumps(good))
+    asked = {"TraceIds": [good["trace_id"]], "StartTime": now - timedelta(hours=1), "EndTime": now}
+    token = (await asyncio.to_thread(client.start_trace_retrieval, **asked))["RetrievalToken"]
+    await asyncio.to_thread(client.cancel_trace_retrieval, RetrievalToken=token)
+    told = await asyncio.to_thread(client.list_retrieved_traces, RetrievalToken=token)
+    assert (told["RetrievalStatus"], told["Traces"]) == ("CANCELLED", [])
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        await asyncio.to_thread(client.list_retrieved_traces, RetrievalToken="another")
+
+
 async def test_calls_that_xray_refuses_are_refused_by_the_same_name(traces: Traces) -> None:
     client = xray(traces)
     now = datetime.now(UTC)
@@ -167,6 +200,8 @@ async def test_calls_that_xray_refuses_are_refused_by_the_same_name(traces: Trac
         ),
     ]
     calls.append((client.get_trace_summaries, {"StartTime": now, "EndTime": now, "TimeRangeType": "Month"}))
+    many = [segment()["trace_id"] for _ in range(101)]
+    calls.append((client.start_trace_retrieval, {"TraceIds": many, "StartTime": now, "EndTime": now}))
     for call, arguments in calls:
         with pytest.raises(ClientError) as refused:
             await asyncio.to_thread(call, **arguments)

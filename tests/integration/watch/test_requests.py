@@ -287,7 +287,19 @@ async def test_xray_tells_spans_and_whose_they_are(traces: Traces) -> None:
     }
     async with sandbox_session().client("xray", endpoint_url=traces.url) as xray:
         await xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])
+        reader, now = TraceReader(xray), datetime.now(UTC)
         for tenant in (None, "acme"):
-            assert [bar.name for bar in await TraceReader(xray).spans(trace_id, tenant)] == ["gateway"]
-        assert await TraceReader(xray).spans(trace_id, "globex") == ()
-        assert await TraceReader(xray).spans(uuid4().hex) == ()
+            assert [bar.name for bar in await reader.spans(trace_id, now, now, tenant)] == ["gateway"]
+        assert await reader.spans(trace_id, now, now, "globex") == ()
+        assert await reader.spans(uuid4().hex, now, now) == ()
+        assert await reader.spans(trace_id, now - timedelta(hours=1), now - timedelta(hours=1)) == ()
+
+
+async def test_a_trace_of_many_spans_is_read_to_its_last(traces: Traces) -> None:
+    trace_id, now = uuid4().hex, time.time()
+    for number in range(230):
+        span = {"id": f"{number:016x}", "trace_id": ids.as_xray(trace_id), "name": f"span {number}"}
+        traces.store.add_segment(json.dumps({**span, "start_time": now + number, "end_time": now + number}))
+    async with sandbox_session().client("xray", endpoint_url=traces.url) as xray:
+        bars = await TraceReader(xray).spans(trace_id, datetime.now(UTC), datetime.now(UTC))
+    assert [bar.name for bar in bars] == [f"span {number}" for number in range(230)]

@@ -34,6 +34,7 @@ from watch.reading.log_lines import WITHIN_S as LOG_WITHIN_S
 from watch.reading.log_lines import LogLine, query_of
 from watch.reading.partly import partly
 from watch.reading.scores import MOST_OF_TRACE, scores_by_request
+from watch.reading.traces import WITHIN_S as SPANS_WITHIN_S
 from watch.requests.drawing import drawn_bars
 
 MOST_SHOWN: Final = 20
@@ -42,6 +43,7 @@ _LEDGER_WITHIN_S: Final = 6.0
 _OPENED_WITHIN_S: Final = 6.0
 """All that was said, each under its tenant's key."""
 _OF_LOG_WITHIN_S: Final = LOG_WITHIN_S + 4
+_OF_SPANS_WITHIN_S: Final = SPANS_WITHIN_S + 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +99,20 @@ def routes(parts: ConsoleParts) -> APIRouter:
 
 
 async def _read(parts: ConsoleParts, viewer: Viewer, trace_id: str) -> _Trace:
-    """All of it at once: only without the ledger is there no page.
+    """All of it; only without the ledger is there no page. Its rows say whether X-Ray has spans, and when.
 
     Others' requests may be under it too. A tenant's are asked for alone, so that not even their number tells
     of them, and what comes is held to the viewer once more.
     """
     lives, only = parts.lives, viewer.tenant_id
-    rows, bars, results = await asyncio.gather(
+    rows, results = await asyncio.gather(
         partly("ledger", lives.ledger.of_trace(trace_id, only), within_s=_LEDGER_WITHIN_S),
-        partly("spans", lives.traces.spans(trace_id, only)),
         partly("scores", lives.scores.of_trace(trace_id, only)),
     )
     if rows is None:
         raise CannotBeRead("the ledger")
     seen = tuple(row for row in rows if viewer.may_see(row.tenant_id))
+    bars = await partly("spans", lives.traces.of_requests(seen, only), within_s=_OF_SPANS_WITHIN_S)
     ours = None if results is None else tuple(one for one in results if viewer.may_see(one.tenant_id))
     cut = results is not None and len(results) == MOST_OF_TRACE
     return _Trace(trace_id, seen, bars, ours, cut)

@@ -30,6 +30,7 @@ from llmplatform.tracecontext import TraceContext
 from llmplatform.usage import TokenUsage
 from watch.console.links import DEBUG_BOARD, Links
 from watch.console.pages import requests, traces
+from watch.reading.traces import AROUND
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 SAID = "the moon is made of cheese"
@@ -217,8 +218,9 @@ async def test_a_trace_that_is_another_tenants_is_as_one_that_is_not_there() -> 
 
 async def test_of_a_shared_trace_a_tenant_sees_its_part_as_if_it_were_all() -> None:
     async with opened() as (made, aws):
-        mine, other = record(3, made.clock), record(4, made.clock, tenant_id="zeta")
-        aws.tables.put(mine, record(4, made.clock, tenant_id="zeta", trace=mine.trace))
+        mine = record(3, made.clock, trace_kept="slow")
+        other = record(4, made.clock, tenant_id="zeta", trace=mine.trace, trace_kept="slow")
+        aws.tables.put(mine, other)
         aws.spans.documents[mine.trace.trace_id] = [
             segment("a", name="of zeta", annotations={"tenant.id": "zeta"}),
             segment("b", name="called by zeta", parent_id="a"),
@@ -288,7 +290,7 @@ async def test_a_trace_tells_its_calls_its_time_and_its_tokens() -> None:
 @pytest.mark.parametrize("failing", ["spans", "scores"])
 async def test_a_source_that_fails_costs_its_own_part_alone(failing: str) -> None:
     async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
-        one = record(3, made.clock, sampled=True)
+        one = record(3, made.clock, sampled=True, trace_kept="evaluated")
         aws.tables.put(one)
         aws.spans.fails = failing == "spans"
         aws.tables.fails = EVAL_RESULTS.name if failing == "scores" else None
@@ -480,6 +482,7 @@ async def test_hostile_text_in_every_field_is_text() -> None:
             3,
             made.clock,
             sampled=True,
+            trace_kept=HOSTILE,
             error_code=HOSTILE,
             model_id=HOSTILE,
             requested_model_id=HOSTILE,
@@ -514,9 +517,14 @@ async def test_hostile_text_in_every_field_is_text() -> None:
             assert "alert(1)" in page.text
 
 
-async def test_a_page_of_a_trace_asks_aws_three_times() -> None:
+async def test_a_page_of_a_trace_asks_two_tables_and_x_ray_only_for_spans_that_were_kept() -> None:
     async with opened() as (made, aws), made.browser(key=OPERATOR_KEY) as browser:
-        one = record(3, made.clock)
-        aws.tables.put(one)
-        await browser.get(path_of(one))
-        assert aws.tables.calls == ["Query", "Query"]  # and X-Ray once
+        lost, kept = record(3, made.clock), record(4, made.clock, trace_kept="failed")
+        aws.tables.put(lost, kept)
+        assert "Not kept" in (await browser.get(path_of(lost))).text
+        assert (aws.tables.calls, aws.spans.retrievals) == (["Query", "Query"], [])
+        assert "Kept, but X-Ray has none of them yet" in (await browser.get(path_of(kept))).text
+        (asked,) = aws.spans.retrievals
+        assert asked["TraceIds"] == [ids.as_xray(kept.trace.trace_id)]
+        assert asked["StartTime"] == kept.received_at - AROUND
+        assert asked["EndTime"] == kept.completed_at + AROUND
