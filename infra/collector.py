@@ -2,7 +2,7 @@
 
 It is not essential, nothing waits for it, and nothing asks whether it is well: one that ends is started
 again, and spans that find none are dropped and counted. Its image is AWS's distribution (ADOT), copied into
-the platform's own registry, since no task can reach another.
+a repository of the account's own, since no task can reach another registry.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept: keys, stream, tables, buckets, log groups, topics and the image's registry.
+"""What is kept: keys, stream, tables, buckets, log groups, topics and the registry of images.
 
 Made from `llmplatform.aws.tables`; nothing of it is defined a second time here. How long what is kept:
 
@@ -16,7 +16,6 @@ from typing import Final, TypeVar
 
 from aws_cdk import App, Duration, RemovalPolicy, Tags
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -30,6 +29,7 @@ from infra import archive
 from infra.keys import make_key
 from infra.layers import TAG, Layer, PlatformStack
 from infra.reasons import explain
+from infra.registry import COLLECTOR, PLATFORM, repository
 from infra.settings import Deployment
 from infra.tracing import Tracing
 from llmplatform.aws.schedules import DEAD_LETTERS, DEAD_LETTERS_KEPT_DAYS
@@ -66,8 +66,6 @@ ACCESS_LOGS_KEPT_DAYS: Final = 90
 REPLACED_KEPT_DAYS: Final = 30
 """For what compaction, or a mistake, put something else in the place of."""
 UPLOADS_ABORTED_DAYS: Final = 7
-IMAGES_KEPT: Final = 30
-"""As many releases can be rolled back to."""
 POINT_IN_TIME_DAYS: Final = 35
 
 MadeT = TypeVar("MadeT", bound=IConstruct)
@@ -105,7 +103,8 @@ class DataStack(PlatformStack):
         Tracing(self, deployment)
         self.dead_letters = self._dead_letters()
         """What could not be started or handled, of any schedule and function."""
-        self.repository = self._repository()
+        self.repository = repository(self, PLATFORM, deployment)
+        self.collector_repository = repository(self, COLLECTOR, deployment)
 
     def _table(self, table: Table) -> dynamodb.Table:
         made = dynamodb.Table(
@@ -251,28 +250,6 @@ class DataStack(PlatformStack):
         )
         explain(made, {"AwsSolutions-SQS3": "it is the queue of dead letters itself"})
         return made
-
-    def _repository(self) -> ecr.Repository:
-        return ecr.Repository(
-            self,
-            "registry",
-            repository_name="llm-platform",
-            image_tag_mutability=ecr.TagMutability.IMMUTABLE,
-            image_scan_on_push=True,
-            lifecycle_rules=[
-                ecr.LifecycleRule(
-                    rule_priority=1,
-                    description="what no release names",
-                    tag_status=ecr.TagStatus.UNTAGGED,
-                    max_image_age=Duration.days(1),
-                ),
-                ecr.LifecycleRule(
-                    rule_priority=2, description="the last releases", max_image_count=IMAGES_KEPT
-                ),
-            ],
-            empty_on_delete=self._deployment.deletable,
-            removal_policy=self._removal,
-        )
 
     @staticmethod
     def _of(key: DataKey, made: MadeT) -> MadeT:

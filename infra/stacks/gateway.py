@@ -115,7 +115,7 @@ class GatewayStack(PlatformStack):
             stop_timeout_s=MOST_STOP_TIMEOUT_S,
         )
         if tag is not None:
-            collector.add_collector(process, deployment, data.repository, tag)
+            collector.add_collector(process, deployment, data.collector_repository, tag)
         return process
 
     def _rollback_alarms(self) -> list[cloudwatch.Alarm]:

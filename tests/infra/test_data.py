@@ -360,14 +360,6 @@ def test_alarms_reach_a_topic_that_is_under_its_key(
     )
 
 
-def test_an_image_that_was_pushed_is_looked_at_and_never_replaced(data: Template) -> None:
-    made = properties(data, "AWS::ECR::Repository")
-    assert made["ImageTagMutability"] == "IMMUTABLE"
-    assert made["ImageScanningConfiguration"] == {"ScanOnPush": True}
-    rules = json.loads(made["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
-    assert [rule["selection"]["tagStatus"] for rule in rules] == ["untagged", "any"]
-
-
 def test_everything_that_can_be_tagged_says_which_layer_pays(data: Template) -> None:
     layers: dict[str, set[str]] = {}
     for resource in data.to_json()["Resources"].values():
