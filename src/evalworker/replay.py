@@ -20,6 +20,7 @@ from evalworker.records import RecordProcessor, StreamRecord
 from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
 from evalworker.tally import Tally
+from llmplatform.aws.refusals import error_code
 from llmplatform.aws.tables import EVAL_STREAM
 from llmplatform.evaluations import ResultKey
 from llmplatform.policy import TenantPolicy
@@ -221,7 +222,7 @@ async def _read_shard(
         try:
             answer = await kinesis.get_records(ShardIterator=position, Limit=RECORDS_PER_READ)
         except ClientError as error:
-            code = error.response["Error"].get("Code", "")
+            code = error_code(error)
             if code in _THROTTLED:
                 await asyncio.sleep(_THROTTLED_PAUSE_S)
             elif code == "ExpiredIteratorException":  # judging took over five minutes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from llmplatform.aws.refusals import error_code
 from sandbox.emf_extraction import Datum, Dimensions
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
@@ -159,9 +160,8 @@ class CloudWatchDelivery:
 
 def _raise_unless_refused(error: ClientError) -> None:
     """Raise what may work later; what is wrong in itself would stand before all that comes after it."""
-    answer: Any = error.response
-    code = answer.get("Error", {}).get("Code")
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status != 400 or code in _TRY_AGAIN:  # noqa: PLR2004  # the status of every refusal by these APIs
         raise error
     logger.warning("CloudWatch refused a batch for good: %s", code)

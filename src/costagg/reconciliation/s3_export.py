@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from costagg.reconciliation.charges import BillFault
+from llmplatform.aws.refusals import error_code
 from llmplatform.bill_export import data_prefix, manifest_key
 from llmplatform.redaction import describe_fault
 
@@ -82,8 +83,8 @@ async def _manifest(s3: "S3Client", export: ExportAddress, key: str) -> tuple[st
         answer = await s3.get_object(Bucket=export.bucket, Key=key)
     except ClientError as error:
         raise BillFault(
-            f"{export.of(key)}: {_code(error)}; an export's first delivery takes up to a day, and it has no "
-            "month from before it was made"
+            f"{export.of(key)}: {error_code(error)}; an export's first delivery takes up to a day, and it has "
+            "no month from before it was made"
         ) from error
     async with answer["Body"] as body:
         text = await body.read()
@@ -107,9 +108,5 @@ async def _file(s3: "S3Client", export: ExportAddress, key: str, path: Path) -> 
     try:
         await s3.download_file(export.bucket, key, str(path))
     except ClientError as error:
-        raise BillFault(f"{export.of(key)}: {_code(error)}, though the manifest names it") from error
+        raise BillFault(f"{export.of(key)}: {error_code(error)}, though the manifest names it") from error
     return path
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "refused"))

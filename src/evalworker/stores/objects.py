@@ -12,6 +12,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
 from evalworker.stores.faults import StoreUnavailable
+from llmplatform.aws.refusals import error_code
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_s3 import S3Client
@@ -83,7 +84,7 @@ class Objects:
             answer = await self._s3.get_object(Bucket=await self._name(), Key=key)
             data = await answer["Body"].read()
         except _FAILURES as error:
-            if _code(error) == "NoSuchKey":
+            if error_code(error) == "NoSuchKey":
                 return None
             _fail("GetObject", error)
         return StoredObject(data, answer.get("SSEKMSKeyId"))
@@ -125,13 +126,9 @@ class Objects:
         return self._bucket
 
 
-def _code(error: Exception) -> str:
-    return error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
-
-
 def _fail(operation: str, error: Exception) -> NoReturn:
     """Raise our fault for S3's, whose own words name keys, roles and accounts."""
-    code = _code(error)
+    code = error_code(error)
     of_the_key = code == "AccessDenied" or (code.startswith("KMS.") and code not in _KMS_PASSES)
     kind = KeyRefused if of_the_key else StoreUnavailable
     raise kind(f"S3 {operation} failed: {code or type(error).__name__}") from None

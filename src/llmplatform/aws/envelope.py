@@ -30,6 +30,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.exceptions import InvalidTag
 
+from llmplatform.aws.refusals import error_code
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.clock import Clock, SystemClock
 from llmplatform.errors import TelemetryFault
@@ -317,8 +318,7 @@ def _tenant_alone(context: dict[str, str]) -> dict[str, str]:
 
 
 def _fault_of(error: Exception) -> KeyUnavailable | KeyServiceFailed | ContentTampered:
-    answer = error.__cause__ if isinstance(error, GenerateKeyError) else error
-    code = str(answer.response.get("Error", {}).get("Code")) if isinstance(answer, ClientError) else None
+    code = error_code(error.__cause__ if isinstance(error, GenerateKeyError) else error)
     if code in _UNAVAILABLE:
         return KeyUnavailable(code)
     if code in _TAMPERED:

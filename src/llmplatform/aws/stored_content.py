@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
+from llmplatform.aws.refusals import error_code
 from llmplatform.aws.tables import CONTENT_LOGS, EVAL_RESULTS, EVAL_STREAM
 from llmplatform.errors import TelemetryFault
 from llmplatform.ids import TenantId
@@ -126,7 +125,7 @@ class StoredContent:
         answers = await asyncio.gather(*updates, return_exceptions=True)
         for answer in answers:
             # Gone in the meantime: its time to live ended.
-            if isinstance(answer, BaseException) and _code(answer) != "ConditionalCheckFailedException":
+            if isinstance(answer, BaseException) and error_code(answer) != "ConditionalCheckFailedException":
                 raise answer
         return sum(not isinstance(answer, BaseException) for answer in answers)
 
@@ -266,7 +265,3 @@ def _from_base64(text: str) -> bytes:
 
 def _sealed(request_id: str, envelope: Envelope) -> Sealed:
     return Sealed(request_id, envelope.kms_key, _from_base64(envelope.ciphertext))
-
-
-def _code(error: BaseException) -> str | None:
-    return error.response["Error"].get("Code") if isinstance(error, ClientError) else None

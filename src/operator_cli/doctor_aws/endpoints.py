@@ -6,8 +6,9 @@ from typing import Final
 import aioboto3
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from operator_cli.check import Check
-from operator_cli.doctor_aws.looking import Look, error_code
+from operator_cli.doctor_aws.looking import Look
 
 _NO_SUCH: Final = "ValidationException"
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 import aioboto3
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from operator_cli.check import Check
-from operator_cli.doctor_aws.looking import Look, error_code
+from operator_cli.doctor_aws.looking import Look
 
 _GONE: Final = frozenset({"NotFoundException", "InvalidArnException"})
 _TELLS_WHO: Final = ("kms:calleraccount", "aws:principalaccount", "aws:principalorgid", "aws:sourceaccount")

@@ -7,6 +7,7 @@ from typing import Final
 import aioboto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from llmplatform.aws.refusals import error_code
 from operator_cli.check import Check
 
 BILLING_REGION: Final = "us-east-1"
@@ -41,12 +42,7 @@ async def looked(look: Look, session: aioboto3.Session) -> AsyncIterator[Check]:
 
 def unread(look: Look, error: ClientError) -> Check:
     """What is told where AWS refused to answer: what is not known is no failure of what was asked about."""
-    code = error_code(error)
+    code = error_code(error) or "no code"
     if code in _DENIED:
         return Check(look.name, "warning", "unknown: these credentials may not look", f"allow {look.actions}")
     return Check(look.name, "warning", f"unknown: {code}", "try again; if it stays, ask AWS support")
-
-
-def error_code(error: ClientError) -> str:
-    """AWS's short name of an error."""
-    return error.response.get("Error", {}).get("Code", "no code")

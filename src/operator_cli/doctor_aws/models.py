@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 import aioboto3
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from llmplatform.bedrock_ids import price_key_of
 from operator_cli.check import Check
-from operator_cli.doctor_aws.looking import Look, error_code
+from operator_cli.doctor_aws.looking import Look
 
 if TYPE_CHECKING:  # the stubs are installed for checking only
     from types_aiobotocore_bedrock import BedrockClient

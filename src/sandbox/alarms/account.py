@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from sandbox.alarms.deciding import Decision
 from sandbox.alarms.definitions import (
     CompositeAlarm,
@@ -101,7 +102,7 @@ class AlarmAccount:
         try:
             await self._cloudwatch.set_alarm_state(**request)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "ResourceNotFound":
+            if error_code(error) != "ResourceNotFound":
                 raise
 
 

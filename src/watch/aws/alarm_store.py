@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from watch.alarming.alarm_states import AlarmState, State, alarm_state
 from watch.alarming.alarm_wire import Kind, arguments_of, children_of, kind_of, normal, tags_of
 from watch.alarming.definitions import MANAGED, MANAGED_BY, PREFIX, AlarmDefinition
@@ -181,7 +182,7 @@ class AlarmStore:
                         lambda: self._cloudwatch.list_tags_for_resource(ResourceARN=arn),
                     )
                 except ClientError as error:
-                    if error.response.get("Error", {}).get("Code") not in _GONE:
+                    if error_code(error) not in _GONE:
                         raise
                     return arn, {}  # somebody deleted it since it was described: without tags it is not ours
             return arn, {tag["Key"]: tag["Value"] for tag in answer["Tags"]}

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from botocore.exceptions import ClientError
 
+from llmplatform.aws.refusals import error_code
 from llmplatform.clock import Clock
 from watch.alarming.pacing import QUOTA_PER_S, SHARE, Bucket, Operation, bucket_of
 
@@ -55,7 +56,7 @@ class Pacer:
             try:
                 return await make()
             except ClientError as error:
-                if error.response["Error"]["Code"] not in THROTTLED or attempt == MAX_TRIES - 1:
+                if error_code(error) not in THROTTLED or attempt == MAX_TRIES - 1:
                     raise
                 self.throttled += 1
                 await self._pause(FIRST_PAUSE_S * 2**attempt)

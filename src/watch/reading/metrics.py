@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 
+from llmplatform.aws.refusals import error_code
 from llmplatform.clock import Clock
 from llmplatform.metric_queries import Answer, Call, calls_for
 from llmplatform.redaction import safe_label
@@ -129,7 +130,7 @@ class MetricReader:
             async with self._at_once, asyncio.timeout(self._within_s):
                 answer = await self._answer(call)
         except _FAILURES as error:
-            why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            why = error_code(error) or type(error).__name__
             logger.warning("metrics not read", extra={"reason": safe_label(why), "series": len(call.series)})
             return safe_label(why)
         finally:
