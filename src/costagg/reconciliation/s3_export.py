@@ -83,8 +83,8 @@ async def _manifest(s3: "S3Client", export: ExportAddress, key: str) -> tuple[st
         answer = await s3.get_object(Bucket=export.bucket, Key=key)
     except ClientError as error:
         raise BillFault(
-            f"{export.of(key)}: {error_code(error)}; an export's first delivery takes up to a day, and it has "
-            "no month from before it was made"
+            f"{export.of(key)}: {error_code(error)}; an export's first delivery takes up to a day, and "
+            "it has no month from before it was made"
         ) from error
     async with answer["Body"] as body:
         text = await body.read()
