@@ -32,16 +32,7 @@ def tenants(account: Account) -> Iterator[Statement]:
         because=_TENANTS_COME,
     )
     yield keys.parameters(account, ("kms:Decrypt", "kms:Encrypt"))
-    yield Statement(
-        "TenantsKeysMade",
-        ("kms:CreateKey", "kms:TagResource"),
-        (ANY,),
-        {
-            "Null": {f"aws:RequestTag/{TENANT_TAG}": ("false",)},
-            **where("ForAllValues:StringEquals", {"aws:TagKeys": (TENANT_TAG, COST_TAG)}),
-        },
-        because="a key has no ARN before it is made; it must be given its tenant as a tag",
-    )
+    yield from _made_for_a_tenant()
     yield Statement(
         "TenantsKeysNamed",
         ("kms:CreateAlias", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:UpdateAlias"),
@@ -94,6 +85,23 @@ def erasure(account: Account) -> Iterator[Statement]:
         ("logs:FilterLogEvents",),
         (f"{account.log_group(CONTENT_LOGS)}:{ANY}",),
         because="all streams of one group: Logs names a group so",
+    )
+
+
+def _made_for_a_tenant() -> Iterator[Statement]:
+    """A new key with its tags, which KMS wants allowed apart; and tags for no key that was somebody's before.
+
+    What bears our tag (each key of a class of data does, and each tenant's) or has a name cannot become a
+    tenant's, and so be renamed or deleted as one. A key that is being made bears nothing yet: KMS knows no
+    tags of it before (KMS developer guide, "Use tags to control access to KMS keys").
+    """
+    wanted = {f"aws:RequestTag/{TENANT_TAG}": ("false",)}
+    nobodys = {f"aws:ResourceTag/{COST_TAG}": ("true",), "kms:ResourceAliases": ("true",)}
+    ours_alone = where("ForAllValues:StringEquals", {"aws:TagKeys": (TENANT_TAG, COST_TAG)})
+    why = "a key has no ARN before it is made; it must be given its tenant as a tag"
+    yield Statement("TenantsKeysMade", ("kms:CreateKey",), (ANY,), {"Null": wanted, **ours_alone}, why)
+    yield Statement(
+        "TenantsKeysTagged", ("kms:TagResource",), (ANY,), {"Null": {**wanted, **nobodys}, **ours_alone}, why
     )
 
 

@@ -132,28 +132,50 @@ def test_every_action_is_one_that_aws_has(identity: Mapping[str, Any]) -> None:
             assert operation == "*" or operation.lower() in AWS[service]["Actions"], (name, action)
 
 
-def test_what_has_a_resource_is_allowed_on_named_ones(identity: Mapping[str, Any]) -> None:
+def has_a_resource(action: str) -> bool:
+    service, _, operation = action.partition(":")
+    return "Resources" in AWS[service]["Actions"][operation.lower()]
+
+
+def conditions_of(statement: Mapping[str, Any]) -> set[str]:
+    return {key for keys in statement.get("Condition", {}).values() for key in keys}
+
+
+def asks_what_the_resource_is(statement: Mapping[str, Any]) -> bool:
+    """What a request brings along (its tags, its service) says nothing of what it is about."""
+    return any(key.startswith("aws:ResourceTag/") for key in conditions_of(statement))
+
+
+def test_what_has_a_resource_is_allowed_on_named_ones_or_by_what_they_bear(
+    identity: Mapping[str, Any],
+) -> None:
     seen = set()
     for name, statement in statements_in(identity):
-        if statement["Effect"] == "Deny" or statement["Resource"] != "*":
+        if statement["Effect"] == "Deny" or "*" not in several(statement["Resource"]):
             continue
-        for action in several(statement["Action"]):
-            service, _, operation = action.partition(":")
-            if "Resources" in AWS[service]["Actions"][operation.lower()] and not statement.get("Condition"):
+        for action in filter(has_a_resource, several(statement["Action"])):
+            if not asks_what_the_resource_is(statement):
                 assert action in ON_ALL_RESOURCES, (name, action)
                 seen.add(action)
     assert seen == set(ON_ALL_RESOURCES), "a reason for what is no more"
 
 
-def test_no_key_is_used_without_a_condition(identity: Mapping[str, Any]) -> None:
-    """Through which service and for what, or of which tenant."""
-    held = 0
+def test_a_key_is_used_through_its_service_or_by_what_it_bears(identity: Mapping[str, Any]) -> None:
+    """Keys of classes are named, and each is used through one service; the tenants' bear their tag."""
+    named = by_tag = 0
     for name, statement in statements_in(identity):
-        actions = [action for action in several(statement["Action"]) if action.startswith("kms:")]
-        if statement["Effect"] == "Allow" and actions and "alias/" not in json.dumps(statement["Resource"]):
-            assert statement.get("Condition"), (name, statement["Sid"])
-            held += 1
-    assert held > 20
+        actions = [one for one in several(statement["Action"]) if one.startswith("kms:")]
+        resources = json.dumps(statement["Resource"])
+        if statement["Effect"] == "Deny" or not any(map(has_a_resource, actions)) or "alias/" in resources:
+            continue
+        if "*" in resources:
+            assert asks_what_the_resource_is(statement), (name, statement["Sid"])
+            by_tag += 1
+        else:
+            assert "kms:ViaService" in conditions_of(statement), (name, statement["Sid"])
+            named += 1
+    assert named > 10
+    assert by_tag > 10
 
 
 def test_policies_are_as_short_as_iam_wants_them(identity: Mapping[str, Any]) -> None:

@@ -1,12 +1,15 @@
 """What no process may do whatever is attached to its role, and how far the policies for people go."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import pytest
+from aws_cdk import Stack
+from aws_cdk.assertions import Template
 
 from harness.iam_may import May
 from infra.app import Platform
-from infra.policy import Asked, Grant, allows
+from infra.policy import Asked, Context, Grant, allows
 from infra.resolved import key_arn
 from infra.roles import PROCESSES, Process
 from infra.settings import Deployment
@@ -34,6 +37,21 @@ NEVER: Final = {
     "dynamodb:DeleteTable": "arn:aws:dynamodb:us-east-1:111111111111:table/request-ledger",
     "dynamodb:UpdateTimeToLive": "arn:aws:dynamodb:us-east-1:111111111111:table/eval-results",
     "dynamodb:ExportTableToPointInTime": "arn:aws:dynamodb:us-east-1:111111111111:table/eval-results",
+}
+ON_A_KEY: Final = (
+    "kms:CreateAlias",
+    "kms:DeleteAlias",
+    "kms:DisableKey",
+    "kms:EnableKeyRotation",
+    "kms:PutKeyPolicy",
+    "kms:ScheduleKeyDeletion",
+    "kms:UntagResource",
+    "kms:UpdateAlias",
+)
+AS_ACMES: Final[Context] = {
+    "aws:RequestTag/llm-platform:tenant": "acme",
+    "aws:RequestTag/observability-layer": "evaluate",
+    "aws:TagKeys": ("llm-platform:tenant", "observability-layer"),
 }
 EVERYTHING: Final = Grant("Allow", ("*",), ("*",), {})
 
@@ -77,6 +95,64 @@ def test_who_adds_tenants_cannot_erase_one_or_read_what_was_said(may: May) -> No
     assert may.tenants_key("erasure", "kms:ScheduleKeyDeletion")
 
 
-def test_who_erases_tenants_cannot_delete_the_platforms_keys(may: May) -> None:
+@pytest.fixture(scope="module", name="keys")
+def keys_of_classes(prod: Platform, template: Callable[[Stack], Template]) -> Mapping[str, Context]:
+    """The key of each class of data, with what it bears in the templates: its tags and its name."""
+    found = template(prod.data)
+    names = {
+        alias["Properties"]["TargetKeyId"]["Fn::GetAtt"][0]: alias["Properties"]["AliasName"]
+        for alias in found.find_resources("AWS::KMS::Alias").values()
+    }
+    return {
+        key_arn(names[name].removeprefix("alias/llm-platform/")): {
+            "kms:ResourceAliases": (names[name],),
+            **{f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in key["Properties"]["Tags"]},
+        }
+        for name, key in found.find_resources("AWS::KMS::Key").items()
+    }
+
+
+@pytest.fixture(scope="module", name="both")
+def both_policies(may: May) -> Sequence[Grant]:
+    """What somebody may do who adds tenants and erases them."""
+    return (*may.roles["tenants"], *may.roles["erasure"])
+
+
+def test_no_key_of_a_class_of_data_can_be_made_a_tenants(
+    both: Sequence[Grant], keys: Mapping[str, Context]
+) -> None:
+    assert keys.keys() == {key_arn(key.data_class) for key in DATA_KEYS}
+    for arn, bears in keys.items():
+        for lock, value in bears.items():  # each holds by itself
+            assert not allows(both, Asked("kms:TagResource", arn, {**AS_ACMES, lock: value})), (arn, lock)
+    assert allows(both, Asked("kms:TagResource", "*", AS_ACMES))  # of the key that is being made
+
+
+def test_no_key_of_a_class_of_data_can_be_renamed_or_deleted(
+    both: Sequence[Grant], keys: Mapping[str, Context]
+) -> None:
+    for arn, bears in keys.items():
+        assert [action for action in ON_A_KEY if allows(both, Asked(action, arn, bears))] == []
+
+
+def test_no_name_but_a_tenants_can_be_given_or_moved(may: May, both: Sequence[Grant]) -> None:
+    def named(alias: str) -> list[str]:
+        arn = may.account.arn("kms", alias)
+        return [action for action in ON_A_KEY if allows(both, Asked(action, arn))]
+
     for key in DATA_KEYS:
-        assert not may("erasure", "kms:ScheduleKeyDeletion", key_arn(key.data_class))
+        assert named(key.alias) == []
+    assert named("alias/llm-platform/tenant/acme") == ["kms:CreateAlias", "kms:UpdateAlias"]
+
+
+def test_a_tenants_key_cannot_be_made_another_tenants(may: May, both: Sequence[Grant]) -> None:
+    acmes = {"aws:ResourceTag/llm-platform:tenant": "acme", "aws:ResourceTag/observability-layer": "evaluate"}
+    arn = may.account.arn("kms", "key/of-acme")
+    as_anothers = {**AS_ACMES, "aws:RequestTag/llm-platform:tenant": "bank"}
+    assert not allows(both, Asked("kms:TagResource", arn, {**as_anothers, **acmes}))
+    assert [action for action in ON_A_KEY if allows(both, Asked(action, arn, acmes))] == [
+        "kms:CreateAlias",
+        "kms:EnableKeyRotation",
+        "kms:ScheduleKeyDeletion",
+        "kms:UpdateAlias",
+    ]
