@@ -190,7 +190,7 @@ class Deployment(_Section):
     network: Network
     firewall: Firewall = Firewall()
     collector_tag: str | None = None
-    """Of the OpenTelemetry collector's image, in its own repository; without it no trace leaves the gateway."""
+    """Of the OpenTelemetry collector's image, in its repository; without it no trace leaves the gateway."""
     gateway: Tasks
     evalworker: Tasks
     billing_api: Tasks

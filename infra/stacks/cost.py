@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aws_cdk import App
+from aws_cdk import App, CfnOutput
 
 from infra.bill_export import BillExport
 from infra.billing_api import BillingApi
@@ -40,6 +40,12 @@ class CostStack(PlatformStack):
     ) -> None:
         super().__init__(app, "cost", deployment, layer="attribute")
         self.billing_api = BillingApi(self, deployment, network=network, data=data, identity=identity)
+        CfnOutput(
+            self,
+            "BillingApiUrl",
+            value=self.billing_api.url,
+            description="Where bills are asked for, with a tenant's key or one of the role billing",
+        )
         BillExport(self, deployment, data)
         ObservabilityBudget(self, deployment, data=data, identity=identity)
         export = export_url(deployment.account, deployment.region)

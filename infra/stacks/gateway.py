@@ -6,7 +6,7 @@ in numbers that tests compare with the gateway's own.
 
 from typing import Final
 
-from aws_cdk import App, Duration
+from aws_cdk import App, CfnOutput, Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 
@@ -84,6 +84,12 @@ class GatewayStack(PlatformStack):
             longest_s=longest_request_s(catalogue_of(deployment)),
         )
         self._scale()
+        CfnOutput(
+            self,
+            "LoadBalancerDnsName",
+            value=self.load_balancer.load_balancer_dns_name,
+            description="Where the names of gateway and console are to point, as a CNAME or an alias",
+        )
 
     def _process(self, data: DataStack, identity: IdentityStack) -> FargateProcess:
         deployment, tag = self._deployment, self._deployment.collector_tag

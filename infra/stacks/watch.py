@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aws_cdk import App
+from aws_cdk import App, CfnOutput
 
 from infra.console import Console, limits_of
 from infra.grafana import Grafana
@@ -40,6 +40,8 @@ class WatchStack(PlatformStack):
         PlatformAlarms(self, "alarms-of-platform", deployment)
         subscribe(self, deployment.receivers, data)
         self.grafana = Grafana(self, "grafana", deployment, data)
+        grafana_url = f"https://{self.grafana.workspace.attr_endpoint}"
+        console_url = f"https://{deployment.hosts.console}"
         self.console = Console(
             self,
             deployment,
@@ -47,7 +49,13 @@ class WatchStack(PlatformStack):
             data=data,
             identity=identity,
             gateway=gateway,
-            grafana_url=f"https://{self.grafana.workspace.attr_endpoint}",
+            grafana_url=grafana_url,
+        )
+        CfnOutput(
+            self, "GrafanaUrl", value=grafana_url, description="The workspace that dashboards are put into"
+        )
+        CfnOutput(
+            self, "ConsoleUrl", value=console_url, description="The console, once its name is pointed here"
         )
         job = FargateProcess(
             self,
@@ -57,7 +65,7 @@ class WatchStack(PlatformStack):
             role=identity.roles["alarms"],
             log_group=data.log_groups[WATCH_LOGS.name],
             command=["python", "-m", "watch", "apply", "--every", f"{ALARMS_EVERY_S}"],
-            environment={"WATCH_PUBLIC_URL": f"https://{deployment.hosts.console}", **limits_of(deployment)},
+            environment={"WATCH_PUBLIC_URL": console_url, **limits_of(deployment)},
             cpu=ONE_SMALL_TASK.cpu,
             memory_mib=ONE_SMALL_TASK.memory_mib,
         )
