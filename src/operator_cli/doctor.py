@@ -26,6 +26,8 @@ from operator_cli.check import LIFECYCLE_WARNING_DAYS, Check
 from operator_cli.connection import catalogue_in_force, connect_gateway
 from operator_cli.console import OUT, STALE, CommandFailed
 from operator_cli.doctor_aws.account import account_checks
+from operator_cli.doctor_aws.looking import looked
+from operator_cli.doctor_aws.stacks import StacksLook, awaited
 from operator_cli.doctor_cost import Cost
 from operator_cli.doctor_evals import Evaluation
 from operator_cli.doctor_watch import Alarms
@@ -44,21 +46,35 @@ def run_doctor(
     region: str, environ: Mapping[str, str], *, account: bool = False, tokens_per_minute: int | None = None
 ) -> bool:
     """Print every check, with `account` those that only an account can show; False when one failed."""
-    return asyncio.run(_print(_checks(region, environ, account=account, tokens_per_minute=tokens_per_minute)))
+    found = checks(region, environ, account=account, tokens_per_minute=tokens_per_minute)
+    return asyncio.run(_print(_by_stacks(found, region, environ) if account else found))
 
 
-async def _print(checks: AsyncIterator[Check]) -> bool:
+async def _print(found: AsyncIterator[Check]) -> bool:
     healthy = True
-    async for check in checks:
+    async for check in found:
         healthy &= check.status != "failed"
         fix = f" [bold]→ {escape(check.fix)}[/bold]" if check.fix else ""
         OUT.print(f"{_MARKS[check.status]} {check.name:17} {escape(check.found)}{fix}")
     return healthy
 
 
-async def _checks(
+async def _by_stacks(
+    found: AsyncIterator[Check], region: str, environ: Mapping[str, str]
+) -> AsyncIterator[Check]:
+    """The stacks, and then the checks: what a stack makes that is not deployed yet is no failure."""
+    stacks = StacksLook()
+    if not environ.get("AWS_ENDPOINT_URL"):  # what stands in for AWS is filled without stacks
+        async for check in looked(stacks.look, aws_session(region)):
+            yield check
+    async for check in found:
+        yield awaited(check, stacks.absent)
+
+
+async def checks(
     region: str, environ: Mapping[str, str], *, account: bool, tokens_per_minute: int | None
 ) -> AsyncIterator[Check]:
+    """Each look in turn, with `account` at what only an account can show."""
     yield settings_check()
     path = catalogue_in_force(environ)
     catalogue: Catalogue | None = None

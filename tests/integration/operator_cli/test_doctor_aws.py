@@ -12,7 +12,10 @@ from llmplatform.aws.tables import LOG_GROUPS
 from llmplatform.catalogue import Catalogue, Endpoint, Variant
 from llmplatform.testing import make_model
 from operator_cli.check import Check
+from operator_cli.doctor import checks
 from operator_cli.doctor_aws.account import account_checks
+from operator_cli.doctor_aws.looking import looked
+from operator_cli.doctor_aws.stacks import MADE_BY, STACKS, StacksLook, awaited
 
 FOUNDATION = "anthropic.claude-sonnet-4-6"
 QUOTA = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.6"
@@ -185,3 +188,50 @@ async def test_what_may_not_be_looked_at_is_unknown_and_no_failure(monkeypatch: 
     assert {check.status for check in blind} == {"warning"}
     assert all("unknown" in check.found for check in blind)
     assert all(check.fix.startswith("allow ") for check in blind)
+
+
+async def stacks_of(
+    account: ScriptedAccount, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Check], StacksLook]:
+    async with serve_account(account):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        stacks = StacksLook()
+        return [check async for check in looked(stacks.look, aws_session("us-east-1"))], stacks
+
+
+def stack(name: str, status: str = "CREATE_COMPLETE") -> Mapping[str, Any]:
+    return {"StackName": name, "StackStatus": status, "CreationTime": "2026-11-29T12:00:00Z"}
+
+
+async def test_what_a_stack_makes_that_is_not_deployed_yet_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = [stack(f"llm-platform-{name}") for name in STACKS[:4]]
+    account = healthy()
+    account.answers |= {"DescribeStacks": {"Stacks": [stack("CDKToolkit"), *there]}, "DescribeBudgets": {}}
+    checks, stacks = await stacks_of(account, monkeypatch)
+    assert [(check.status, check.found) for check in checks] == [
+        ("warning", "not deployed: evaluation, cost, watch")
+    ]
+    (budget,) = [check for check in await told(account, monkeypatch) if check.name == "budget"]
+    assert budget.status == "failed"
+    awaiting = awaited(budget, stacks.absent)
+    assert (awaiting.status, awaiting.fix) == ("warning", "deploy llm-platform-cost")
+
+    account.answers |= {"DescribeStacks": {"Stacks": [*there, stack("llm-platform-cost")]}}
+    _, stacks = await stacks_of(account, monkeypatch)
+    assert awaited(budget, stacks.absent) == budget
+
+
+async def test_who_may_not_see_the_stacks_is_excused_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    (check,), stacks = await stacks_of(ScriptedAccount(), monkeypatch)
+    assert (check.status, check.fix) == ("warning", "allow cloudformation:DescribeStacks")
+    assert stacks.absent == frozenset()
+
+
+async def test_every_check_that_a_stack_is_to_explain_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve_account(ScriptedAccount()) as account:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        environ = {"AWS_ENDPOINT_URL": account.url}
+        asked = checks("us-east-1", environ, account=True, tokens_per_minute=None)
+        assert MADE_BY.keys() <= {check.name async for check in asked}

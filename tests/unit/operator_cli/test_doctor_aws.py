@@ -12,6 +12,7 @@ from operator_cli.doctor_aws.keys import key_checks, state_check, strangers
 from operator_cli.doctor_aws.models import Availability, access_check, joined
 from operator_cli.doctor_aws.quotas import LEAST_FARGATE_VCPUS, Quota, scope_of, tokens_check, vcpus_check
 from operator_cli.doctor_aws.retention import group_checks
+from operator_cli.doctor_aws.stacks import STACKS, absent, stacks_checks
 from operator_cli.doctor_aws.tracing import destination_check
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -188,3 +189,26 @@ def test_the_bill_must_be_able_to_tell_what_observing_costs() -> None:
     assert export_check([("other", "HEALTHY")]).status == "warning"
     assert export_check([("llm-platform-bill", "UNHEALTHY")]).status == "failed"
     assert export_check([("llm-platform-bill", "HEALTHY")]).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "word"),
+    [
+        ("ROLLBACK_COMPLETE", "failed", "delete it"),
+        ("UPDATE_ROLLBACK_FAILED", "failed", "continue-update-rollback --stack-name llm-platform-cost"),
+        ("UPDATE_ROLLBACK_COMPLETE", "warning", "deploy it again"),
+        ("UPDATE_IN_PROGRESS", "warning", "wait"),
+    ],
+)
+def test_a_stack_in_no_good_state_is_told_with_its_way_out(state: str, status: str, word: str) -> None:
+    found = dict.fromkeys(STACKS, "UPDATE_COMPLETE") | {"cost": state}
+    (check,) = stacks_checks(found)
+    assert (check.status, check.found) == (status, f"llm-platform-cost is {state}")
+    assert word in check.fix
+
+
+def test_a_stack_that_failed_at_its_creation_is_not_there() -> None:
+    assert absent(dict.fromkeys(STACKS, "CREATE_COMPLETE") | {"watch": "ROLLBACK_COMPLETE"}) == {"watch"}
+    assert absent(dict.fromkeys(STACKS, "UPDATE_ROLLBACK_COMPLETE")) == frozenset()
+    assert absent({}) == frozenset(STACKS)
+    assert [check.status for check in stacks_checks(dict.fromkeys(STACKS, "CREATE_COMPLETE"))] == ["ok"]
