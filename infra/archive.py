@@ -7,7 +7,7 @@ Every line goes there as it is logged: subscription filter, Firehose, bucket. A 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, Size
+from aws_cdk import Duration, RemovalPolicies, Size
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
@@ -20,6 +20,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.reasons import explain
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from llmplatform.aws.tables import LOG_RETENTION_DAYS, LOGS_KEY, Bucket, LogGroup
 
@@ -49,7 +50,7 @@ class LogArchive(Construct):
     ) -> None:
         super().__init__(scope, "log-archive")
         self._bucket, self._key, self._topic = bucket, key, topic
-        self._removal = RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN
+        self._removal = removal_policy(deployment)
         archived = {group.name.rpartition("/")[2]: made for group, made in groups.items() if group.archived}
         self._writer = self._role("writer", "firehose", deployment, self._writing(deployment))
         self._sender = self._role("sender", "logs", deployment, _sending(deployment, archived))
@@ -141,6 +142,8 @@ class LogArchive(Construct):
                 logging_config=firehose.EnableLogging(told),
             ),
         )
+        # The library makes a stream in it, which would stay where the group goes.
+        RemovalPolicies.of(told).apply(self._removal)
         group.add_subscription_filter(
             f"archive-{name}",
             filter_name="archive",

@@ -6,12 +6,13 @@ deployment in another region makes the export by hand, once: docs/deploy.md says
 
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_bcmdataexports as exports
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from infra.stacks.data import ACCESS_LOGS, DataStack
 from llmplatform.bill_export import COLUMNS, EXPORT_NAME, EXPORT_PREFIX, OPTIONS, TABLE, bucket_name
@@ -73,7 +74,7 @@ class BillExport(Construct):
                 self, "access-logs", data.buckets[ACCESS_LOGS].bucket_name
             ),
             server_access_logs_prefix=f"{name}/",
-            removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+            removal_policy=removal_policy(deployment),
             lifecycle_rules=[
                 s3.LifecycleRule(
                     expiration=Duration.days(KEPT_DAYS),

@@ -10,13 +10,13 @@ since it would log them.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as waf
 from constructs import Construct
 
 from infra.layers import PREFIX
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from llmplatform.aws.tables import LOG_RETENTION_DAYS
 
@@ -57,7 +57,7 @@ class Firewall(Construct):
             self,
             "log",
             log_group_name=f"aws-waf-logs-{PREFIX}",  # any other name WAF refuses
-            removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+            removal_policy=removal_policy(deployment),
         )
         group.node.default_child.add_property_override("RetentionInDays", LOG_RETENTION_DAYS)
         waf.CfnLoggingConfiguration(

@@ -6,11 +6,12 @@ service itself uses a key, its policy names the service, and for whom it may act
 
 from collections.abc import Iterator
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from llmplatform.aws.tables import CONTENT_LOGS, DataKey
 
@@ -30,7 +31,7 @@ def make_key(scope: Construct, key: DataKey, deployment: Deployment) -> kms.Key:
         description=f"llm-platform: {key.data_class}",
         enable_key_rotation=True,
         pending_window=Duration.days(7 if deployment.deletable else 30),
-        removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+        removal_policy=removal_policy(deployment),
     )
     for statement in _services(key, deployment):
         made.add_to_resource_policy(statement)

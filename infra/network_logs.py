@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
@@ -11,6 +11,7 @@ from constructs import Construct
 from infra.archive import KEPT_DAYS
 from infra.layers import PREFIX
 from infra.reasons import explain
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from llmplatform.aws.tables import LOG_RETENTION_DAYS
 
@@ -29,7 +30,7 @@ def logs_bucket(scope: Construct, deployment: Deployment) -> s3.Bucket:
         object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         enforce_ssl=True,
         versioned=True,
-        removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+        removal_policy=removal_policy(deployment),
         lifecycle_rules=[
             s3.LifecycleRule(
                 transitions=[

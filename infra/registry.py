@@ -6,11 +6,12 @@ go back to, no rule of a registry can know. Whoever wants the $0.10 a GB and mon
 
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_ecr as ecr
 from constructs import Construct
 
 from infra.layers import PREFIX
+from infra.removal import removal_policy
 from infra.settings import Deployment
 
 PLATFORM: Final = PREFIX
@@ -36,5 +37,5 @@ def repository(scope: Construct, name: str, deployment: Deployment) -> ecr.Repos
             )
         ],
         empty_on_delete=deployment.deletable,
-        removal_policy=RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN,
+        removal_policy=removal_policy(deployment),
     )

@@ -14,7 +14,7 @@ Made from `llmplatform.aws.tables`; nothing of it is defined a second time here.
 
 from typing import Final, TypeVar
 
-from aws_cdk import App, Duration, RemovalPolicy, Tags
+from aws_cdk import App, Duration, Tags
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
@@ -30,6 +30,7 @@ from infra.keys import make_key
 from infra.layers import TAG, Layer, PlatformStack
 from infra.reasons import explain
 from infra.registry import COLLECTOR, PLATFORM, repository
+from infra.removal import removal_policy
 from infra.settings import Deployment
 from infra.tracing import Tracing
 from llmplatform.aws.schedules import DEAD_LETTERS, DEAD_LETTERS_KEPT_DAYS
@@ -79,7 +80,7 @@ class DataStack(PlatformStack):
         # Without it S3 would log by an access list, which buckets no longer have.
         self.node.set_context("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy", True)
         self._deployment = deployment
-        self._removal = RemovalPolicy.DESTROY if deployment.deletable else RemovalPolicy.RETAIN
+        self._removal = removal_policy(deployment)
         self.keys: dict[DataClass, kms.Key] = {
             key.data_class: self._of(key, make_key(self, key, deployment)) for key in DATA_KEYS
         }

@@ -1,6 +1,6 @@
 """The templates of both deployments, made once a process: every test of `infra` reads them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -58,6 +58,16 @@ def dev() -> Platform:
 def template() -> Callable[[Stack], Template]:
     """`template(prod.data)`: a stack's template, made once."""
     return template_of
+
+
+@pytest.fixture(scope="session")
+def templates() -> Callable[[Platform], Mapping[str, Template]]:
+    """`templates(prod)`: the templates of all its stacks, by the name of the stack."""
+    return lambda platform: {
+        stack.stack_name: template_of(stack)
+        for stack in platform.data.node.root.node.children
+        if isinstance(stack, Stack)
+    }
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from llmplatform.aws.tables import (
 Resources = dict[str, dict[str, Any]]
 NAMED_BUCKETS = (*BUCKETS, BUCKET)
 ARCHIVED = tuple(group for group in LOG_GROUPS if group.archived)
+KEPT = ("RetainExceptOnCreate", "Retain")
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_class_of_data_has_a_key_that_is_rotated_and_can_be_brought_back(
     made = of_type(data, "AWS::KMS::Key")[logical_id]
     assert made["Properties"]["EnableKeyRotation"] is True
     assert made["Properties"]["PendingWindowInDays"] == 30
-    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == KEPT
 
 
 def test_there_are_no_other_keys(data: Template) -> None:
@@ -377,14 +378,13 @@ def test_production_keeps_its_data_when_the_stack_goes(prod: Platform, data: Tem
     assert prod.data.termination_protection
     for kind in ("DynamoDB::Table", "Kinesis::Stream", "S3::Bucket", "Logs::LogGroup", "ECR::Repository"):
         for made in of_type(data, f"AWS::{kind}").values():
-            assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == ("Retain", "Retain")
+            assert (made["DeletionPolicy"], made["UpdateReplacePolicy"]) == KEPT
 
 
 def test_dev_goes_with_its_stack(dev: Platform, dev_data: Template) -> None:
     assert not dev.data.termination_protection
     for resource in dev_data.to_json()["Resources"].values():
-        if resource["Type"] != "AWS::Logs::LogStream":  # goes with its group
-            assert resource.get("DeletionPolicy") != "Retain"
+        assert resource.get("DeletionPolicy") in {None, "Delete"}
         assert not resource["Properties"].get("DeletionProtectionEnabled")
     assert {
         key["Properties"]["PendingWindowInDays"] for key in of_type(dev_data, "AWS::KMS::Key").values()

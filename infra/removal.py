@@ -1,0 +1,16 @@
+"""What becomes of data when its stack goes."""
+
+from aws_cdk import RemovalPolicy
+
+from infra.settings import Deployment
+
+
+def removal_policy(deployment: Deployment) -> RemovalPolicy:
+    """Of whatever holds data: it goes with its stack where the deployment is deletable, and stays elsewhere.
+
+    What a deployment that fails has just made holds nothing yet, and goes in either case: names are fixed,
+    and the next try would find them taken (CloudFormation, DeletionPolicy RetainExceptOnCreate).
+    """
+    if deployment.deletable:
+        return RemovalPolicy.DESTROY
+    return RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
