@@ -1,7 +1,7 @@
 """The export of AWS's bill that reconciliation reads: CUR 2.0 by AWS Data Exports, and its bucket.
 
 Data Exports is in one region of all, us-east-1; the bucket is in the deployment's, where tasks can read it. A
-deployment in another region makes the export by hand, once: docs/deploy.md says how.
+deployment in another region makes the export by hand, once: docs/reconciliation.md says how.
 """
 
 from typing import Final
@@ -61,6 +61,18 @@ class BillExport(Construct):
 
     def _bucket(self, deployment: Deployment, data: DataStack) -> s3.Bucket:
         name = bucket_name(deployment.account, deployment.region)
+        logs, prefix = data.buckets[ACCESS_LOGS], f"s3/{name}/"
+        logs.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[logs.arn_for_objects(f"{prefix}*")],
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": deployment.account},
+                    "ArnLike": {"aws:SourceArn": f"arn:aws:s3:::{name}"},
+                },
+            )
+        )
         bucket = s3.Bucket(
             self,
             "bucket",
@@ -69,11 +81,11 @@ class BillExport(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,
+            minimum_tls_version=1.2,
             versioned=True,
-            server_access_logs_bucket=s3.Bucket.from_bucket_name(
-                self, "access-logs", data.buckets[ACCESS_LOGS].bucket_name
-            ),
-            server_access_logs_prefix=f"{name}/",
+            # By name, or the library would let it in by its ARN, and each stack would wait for the other.
+            server_access_logs_bucket=s3.Bucket.from_bucket_name(self, "access-logs", logs.bucket_name),
+            server_access_logs_prefix=prefix,
             removal_policy=removal_policy(deployment),
             lifecycle_rules=[
                 s3.LifecycleRule(

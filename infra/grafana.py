@@ -108,6 +108,8 @@ class Grafana(Construct):
             bucket_key_enabled=True,
             enforce_ssl=True,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            minimum_tls_version=1.2,
+            versioned=False,  # Athena gives each answer a name of its own, and replaces none
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(RESULTS_KEPT_DAYS))],
             removal_policy=RemovalPolicy.DESTROY,
         )

@@ -29,6 +29,7 @@ def logs_bucket(scope: Construct, deployment: Deployment) -> s3.Bucket:
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
         enforce_ssl=True,
+        minimum_tls_version=1.2,
         versioned=True,
         removal_policy=removal_policy(deployment),
         lifecycle_rules=[
