@@ -9,10 +9,13 @@ from llmplatform.errors import ConfigFault
 from operator_cli.check import Check
 from operator_cli.watch_account import applying_here, here, wanted_here
 from watch.alarming.applying import Planned
-from watch.alarming.planning import Selection
+from watch.alarming.definitions import SCOPE_TAG
+from watch.alarming.planning import Plan, Selection
 from watch.aws.receivers import receivers
 
-_APPLY: Final = "`llm-platform watch apply --platform-wide`"
+_APPLY: Final = "`llm-platform watch apply`"
+_DEPLOY: Final = "the platform's are the deployment's: deploy llm-platform-watch (or `make up` on a laptop)"
+_COMPARE: Final = "set the deployment's variables first (docs/deploy.md): each alarm's text names the console"
 
 
 class Alarms:
@@ -32,7 +35,7 @@ class Alarms:
                 planned = await applying.plan(wanted, Selection(platform_wide=True))
         except ConfigFault as fault:
             return Check("alarms", "failed", str(fault), "unset or correct the variable")
-        return alarms_check(planned)
+        return alarms_check(planned, console_known=wanted.console_url is not None)
 
     async def _receivers(self, session: aioboto3.Session) -> Check:
         async with applying_here(self._region) as applying, session.client("sns") as sns:
@@ -43,8 +46,11 @@ class Alarms:
         return receivers_check(confirmed)
 
 
-def alarms_check(planned: Planned) -> Check:
-    """Whether all alarms are there and what they should be."""
+def alarms_check(planned: Planned, *, console_known: bool) -> Check:
+    """Whether all alarms are there and what they should be.
+
+    Where nobody said what the console's address is, all of them differ by that at least.
+    """
     plan = planned.plan
     counts = {
         "missing": len(plan.create),
@@ -56,9 +62,17 @@ def alarms_check(planned: Planned) -> Check:
     if planned.over:
         return Check("alarms", "warning", "; ".join(planned.over), "see `llm-platform watch plan`")
     if wrong:
-        return Check("alarms", "warning", wrong, _APPLY)
+        return Check("alarms", "warning", wrong, _fix(plan, console_known=console_known))
     muted = f", {len(plan.muted)} of them muted" if plan.muted else ""
     return Check("alarms", "ok", f"{len(plan.unchanged)} as they should be{muted}")
+
+
+def _fix(plan: Plan, *, console_known: bool) -> str:
+    if plan.update and not console_known:
+        return _COMPARE
+    put = {definition.told.target.scope for definition, _ in plan.puts()}
+    removed = {alarm.tags.get(SCOPE_TAG) for alarm in plan.remove}
+    return _DEPLOY if "platform" in put | removed else _APPLY
 
 
 def receivers_check(confirmed: Mapping[str, int]) -> Check:

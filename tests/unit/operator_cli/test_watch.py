@@ -16,7 +16,7 @@ from operator_cli.watch_view import plan_facts
 from watch.alarming.alarm_states import AlarmState
 from watch.alarming.applying import Planned
 from watch.alarming.counting import standing
-from watch.alarming.definitions import rule_named
+from watch.alarming.definitions import SCOPE_TAG, rule_named
 from watch.alarming.planning import PresentAlarm, Selection, plan
 from watch.aws.world_reader import Seen
 
@@ -113,7 +113,7 @@ def planned(there: list[PresentAlarm], broken: Mapping[str, str] | None = None) 
 
 
 def test_doctor_is_content_when_all_are_what_they_should_be() -> None:
-    check = alarms_check(planned([present(one) for one in alarms().values()]))
+    check = alarms_check(planned([present(one) for one in alarms().values()]), console_known=True)
     assert (check.status, check.fix) == ("ok", "")
 
 
@@ -121,10 +121,26 @@ def test_doctor_says_how_many_are_missing_out_of_date_or_in_the_way() -> None:
     there = [present(one) for one in alarms().values()]
     there[0] = replace(there[0], fields={})
     there[1] = foreign(there[1])
-    check = alarms_check(planned(there[:-2]))
+    check = alarms_check(planned(there[:-2]), console_known=True)
     assert check.status == "warning"
     assert check.found == "2 missing, 1 out of date, 1 in the way of ours"
-    assert "watch apply --platform-wide" in check.fix
+
+
+def test_doctor_leaves_the_platforms_alarms_to_the_deployment() -> None:
+    there = [present(one) for one in alarms().values()]
+    others = [alarm for alarm in there if alarm.tags[SCOPE_TAG] != "platform"]
+    missing = alarms_check(planned(others), console_known=True)
+    assert "deploy llm-platform-watch" in missing.fix
+    assert "apply" not in missing.fix
+    assert "watch apply" in alarms_check(planned(there[:-1]), console_known=True).fix
+
+
+def test_doctor_compares_no_texts_with_a_console_that_nobody_named() -> None:
+    there = [replace(present(one), fields={}) for one in alarms().values()]
+    check = alarms_check(planned(there), console_known=False)
+    assert check.found == f"{len(there)} out of date"
+    assert "set the deployment's variables" in check.fix
+    assert "apply" not in check.fix
 
 
 def test_doctor_says_when_nobody_is_told() -> None:
