@@ -23,16 +23,17 @@ def main() -> None:
     named = FOLDER / f"{arguments.deployment}.toml"
     try:
         deployment = read_deployment(named if named.exists() else Path(arguments.deployment))
-    except ConfigFault as fault:
-        sys.stderr.write(f"infra: {fault}\n")
+        app = App(outdir=None if arguments.out is None else str(arguments.out))
+        Platform(app, deployment)
+    except (ConfigFault, RuntimeError) as fault:
+        # Whatever the library refuses is a RuntimeError, and its stack is of another language's calls.
+        sys.stderr.write(f"infra: {str(fault).splitlines()[0]}\n")
         sys.exit(2)
-    app = App(outdir=None if arguments.out is None else str(arguments.out))
-    Platform(app, deployment)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:
         assembly = app.synth()
     except RuntimeError as error:
-        # The library has printed each finding; its Java-like stack says nothing more.
+        # The library has printed each finding.
         sys.stderr.write(f"infra: {str(error).splitlines()[0]}\n")
         sys.exit(1)
     sys.stdout.write(f"templates of {deployment.name} are in {assembly.directory}\n")

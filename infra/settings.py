@@ -23,11 +23,19 @@ from pydantic import (
     model_validator,
 )
 
+from llmplatform.catalogue import load_catalogue
 from llmplatform.errors import ConfigFault
+from llmplatform.judges import load_judge_models
+from llmplatform.prices import load_prices
 from watch.limits import Limits
 
 FOLDER: Final = Path(__file__).parent
 LEAST_ZONES_IN_PRODUCTION: Final = 3
+TASKS_PREFIX: Final = 20
+LOAD_BALANCER_PREFIX: Final = 24
+"""Of the two subnets in each zone."""
+SHORTEST_VPC_PREFIX: Final = 16
+"""AWS makes no larger network."""
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$")]
@@ -167,12 +175,22 @@ class Tracing(_Section):
 class Files(_Section):
     """The deployment's own data files, by path from its TOML file; without one, the platform's own is used.
 
-    The processes find them in the image: see `infra/image/Dockerfile`.
+    The processes find them in the image: see `infra/image/Dockerfile`. One that they would refuse is refused.
     """
 
     catalogue: FilePath | None = None
     prices: FilePath | None = None
     judges: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        try:
+            load_catalogue(self.catalogue)
+            load_prices(self.prices)
+            load_judge_models(self.judges)
+        except ConfigFault as fault:
+            raise ValueError(str(fault)) from fault
+        return self
 
 
 class Deployment(_Section):
@@ -224,6 +242,8 @@ class Deployment(_Section):
         strange = [zone for zone in self.availability_zones if not re.fullmatch(f"{self.region}[a-z]", zone)]
         if strange:
             raise ValueError(f"availability_zones: {', '.join(strange)} is not a zone of {self.region}")
+        if len(set(self.availability_zones)) < len(self.availability_zones):
+            raise ValueError("availability_zones: name each once")
         if self.oidc is not None and self.network.exposure == "internal":
             far = [str(network) for network in self.oidc.addresses if network.is_global]
             if far:
@@ -231,9 +251,20 @@ class Deployment(_Section):
                     f"oidc.addresses: an internal load balancer cannot reach {', '.join(far)}; name private "
                     "addresses, set network.exposure to internet, or leave oidc out"
                 )
+        self._has_room()
         if self.name == "prod":
             self._is_safe()
         return self
+
+    def _has_room(self) -> None:
+        cidr, zones = self.network.cidr, len(self.availability_zones)
+        needed = zones * (2 ** (32 - TASKS_PREFIX) + 2 ** (32 - LOAD_BALANCER_PREFIX))
+        longest = 32 - (needed - 1).bit_length()
+        if not SHORTEST_VPC_PREFIX <= cidr.prefixlen <= longest:
+            raise ValueError(
+                f"network.cidr: {cidr} is not between /{SHORTEST_VPC_PREFIX} and /{longest}: each of {zones} "
+                f"zones needs a /{TASKS_PREFIX} for tasks and a /{LOAD_BALANCER_PREFIX} for the load balancer"
+            )
 
     def _is_safe(self) -> None:
         if len(self.availability_zones) < LEAST_ZONES_IN_PRODUCTION:
@@ -251,10 +282,11 @@ class Deployment(_Section):
 def read_deployment(path: Path) -> Deployment:
     """The deployment that a TOML file describes. Raises ConfigFault that names each field at fault."""
     try:
-        raw = tomllib.loads(path.read_text())
-        files = {name: path.parent / named for name, named in raw.get("files", {}).items()}
-        return Deployment.model_validate({**raw, "files": files})
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        if isinstance(raw.get("files"), dict):
+            raw["files"] = {name: path.parent / str(named) for name, named in raw["files"].items()}
+        return Deployment.model_validate(raw)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigFault(f"{path}: {error}") from error
     except ValidationError as error:
         problems = "; ".join(

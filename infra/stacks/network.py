@@ -19,7 +19,7 @@ from infra.endpoints import Endpoint, endpoints
 from infra.layers import PREFIX, PlatformStack
 from infra.network_logs import FLOWS, logs_bucket
 from infra.reasons import explain
-from infra.settings import Deployment
+from infra.settings import LOAD_BALANCER_PREFIX, TASKS_PREFIX, Deployment
 
 TASKS: Final = "tasks"
 LOAD_BALANCER: Final = "load-balancer"
@@ -111,12 +111,12 @@ class NetworkStack(PlatformStack):
             nat_gateways=0,
             subnet_configuration=[
                 ec2.SubnetConfiguration(
-                    name=TASKS, subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=20
+                    name=TASKS, subnet_type=ec2.SubnetType.PRIVATE_ISOLATED, cidr_mask=TASKS_PREFIX
                 ),
                 ec2.SubnetConfiguration(
                     name=LOAD_BALANCER,
                     subnet_type=kind,
-                    cidr_mask=24,
+                    cidr_mask=LOAD_BALANCER_PREFIX,
                     **({"map_public_ip_on_launch": False} if self.is_open else {}),
                 ),
             ],
