@@ -35,6 +35,7 @@ from llmplatform.aws.tables import (
 from llmplatform.aws.tenant_key import TENANT_TAG
 from llmplatform.eval_heartbeat import WORKERS
 from llmplatform.eval_parked import PREFIX as PARKED_PREFIX
+from watch.alarming.definitions import PREFIX as ALARMS_PREFIX
 from watch.grafana.athena import DATABASE, TABLE
 
 Way = tuple[Asked, ...]
@@ -183,16 +184,12 @@ def _watched(account: Account) -> Iterator[Row]:
         for model in bedrock_models(catalogue)
     ] + [Asked("sagemaker:InvokeEndpoint", arn) for arn in endpoint_arns(catalogue, account.deployment)]
     yield Row("models and endpoints", "–", {"i": [(one,) for one in called]})
-    alarm = account.arn("cloudwatch", "alarm:llm-platform/tenant/acme/ttft")
-    yield Row(
-        "alarms",
-        "–",
-        {
-            "r": [(Asked("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*")),)],
-            "w": [(Asked("cloudwatch:PutMetricAlarm", alarm),)],
-            "d": [(Asked("cloudwatch:DeleteAlarms", alarm),)],
-        },
-    )
+    for data, alarm in (
+        ("alarms of tenants and their scores", "tenant/acme/ttft"),
+        ("alarms of endpoints, models and judges", "model/sonnet/errors"),
+        ("alarms of the platform, of roll-backs, of the archive", "rollback/gateway-errors"),
+    ):
+        yield _alarm(account, data, alarm)
     yield Row("metrics", "–", {"r": [(Asked("cloudwatch:GetMetricData", "*"),)]})
     group = f"{account.log_group(GATEWAY_LOGS)}:"
     yield Row("the gateway's log lines", "logs", {"r": [(Asked("logs:StartQuery", group),)]})
@@ -202,6 +199,21 @@ def _watched(account: Account) -> Iterator[Row]:
         {
             "r": [(Asked("xray:StartTraceRetrieval", "*"),), (Asked("xray:BatchGetTraces", "*"),)],
             "w": [(Asked("xray:PutSpans", "*"),)],
+        },
+    )
+
+
+def _alarm(account: Account, data: str, name: str) -> Row:
+    """A metric alarm; see docs/security.md for composite ones."""
+    arn = account.arn("cloudwatch", f"alarm:{ALARMS_PREFIX}{name}")
+    every = account.arn("cloudwatch", "alarm:*")
+    return Row(
+        data,
+        "–",
+        {
+            "r": [(Asked("cloudwatch:DescribeAlarms", every),)],
+            "w": [(Asked(f"cloudwatch:{one}", arn),) for one in ("PutMetricAlarm", "SetAlarmState")],
+            "d": [(Asked("cloudwatch:DeleteAlarms", arn),)],
         },
     )
 

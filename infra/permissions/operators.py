@@ -9,7 +9,7 @@ from typing import Final
 from infra.permissions import keys, stores
 from infra.permissions.account import Account
 from infra.permissions.statement import ANY, Statement, where
-from infra.permissions.watching import keeping_alarms
+from infra.permissions.watching import alarms_of_tenants
 from llmplatform.account_budget import COST_TAG
 from llmplatform.aws.access import DOCUMENT
 from llmplatform.aws.parameters import API_KEYS, EVAL_SAMPLE_RATE, POLICY
@@ -46,7 +46,7 @@ def tenants(account: Account) -> Iterator[Statement]:
         (account.arn("kms", f"{TENANT_ALIASES}{ANY}"),),
         because="an alias is named for its tenant",
     )
-    yield from keeping_alarms(account)
+    yield from alarms_of_tenants(account)
 
 
 def erasure(account: Account) -> Iterator[Statement]:

@@ -1,6 +1,9 @@
-"""Watching: the console reads all and writes nothing, the alarms' job keeps the alarms and reads no data."""
+"""Watching: the console reads all and writes nothing, the alarms' job keeps the alarms and reads no data.
 
-from collections.abc import Iterator
+The platform's own alarms, those that roll a deployment back and the archive's are CloudFormation's.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from infra.permissions import keys, parameters, stores
@@ -19,6 +22,8 @@ from llmplatform.aws.tables import (
 )
 from llmplatform.eval_parked import PREFIX as PARKED_PREFIX
 from watch.alarming.definitions import PREFIX as ALARMS_PREFIX
+from watch.alarming.definitions import prefixes_of_tenant
+from watch.tables.targets import SCOPES
 
 _ALL_OR_NONE: Final = "CloudWatch shows composite alarms to those alone who may see all alarms"
 
@@ -74,12 +79,17 @@ def console(account: Account) -> Iterator[Statement]:
 def alarms(account: Account) -> Iterator[Statement]:
     """What keeps the alarms: of tenants it knows the policies, of scores and costs their metrics' names."""
     yield parameters.all_tenants(account)
-    yield from keeping_alarms(account)
+    kept = [f"{ALARMS_PREFIX}{scope}/" for scope in SCOPES if scope != "platform"]
+    yield from _keeping_alarms(account, kept)
 
 
-def keeping_alarms(account: Account) -> Iterator[Statement]:
-    """Reading and putting the platform's alarms."""
-    ours = account.arn("cloudwatch", f"alarm:{ALARMS_PREFIX}{ANY}")
+def alarms_of_tenants(account: Account) -> Iterator[Statement]:
+    """Keeping the alarms that come and go with a tenant."""
+    yield from _keeping_alarms(account, prefixes_of_tenant(ANY))
+
+
+def _keeping_alarms(account: Account, prefixes: Sequence[str]) -> Iterator[Statement]:
+    """Reading all alarms, and putting those whose names begin so."""
     yield Statement(
         "AlarmsRead",
         ("cloudwatch:DescribeAlarms", "cloudwatch:PutCompositeAlarm"),
@@ -87,16 +97,21 @@ def keeping_alarms(account: Account) -> Iterator[Statement]:
         because="CloudWatch lets those alone put composite alarms or see them who may do so with all alarms",
     )
     yield Statement(
+        "AlarmsTags",
+        ("cloudwatch:ListTagsForResource",),
+        (account.arn("cloudwatch", f"alarm:{ALARMS_PREFIX}{ANY}"),),
+        because="only its tags tell of an alarm with the platform's prefix whether it is one of those kept",
+    )
+    yield Statement(
         "AlarmsKept",
         (
             "cloudwatch:DeleteAlarms",
-            "cloudwatch:ListTagsForResource",
             "cloudwatch:PutMetricAlarm",
             "cloudwatch:SetAlarmState",
             "cloudwatch:TagResource",
         ),
-        (ours,),
-        because="alarms come and go with tenants and scores; all have the platform's prefix",
+        tuple(account.arn("cloudwatch", f"alarm:{prefix}{ANY}") for prefix in prefixes),
+        because="alarms come and go with what they are about, and their names begin with its kind",
     )
     yield Statement(
         "MetricsAndTags",

@@ -180,9 +180,9 @@ async def _upkeep(on: Stage) -> None:
     async with serve_function(on.folder, "budget-handler", handler, environment) as function:
         await function.invoke({})
     await _held_down(on, "budget-handler", ACCOUNT_BUDGET)
-    await on.ran("alarms", "watch", "apply", "--platform-wide", WATCH_PUTS_PER_S="500")
+    await on.ran("alarms", "watch", "apply", WATCH_PUTS_PER_S="500")
     await on.ran(TENANTS, "operator_cli", "tenant", "remove", "acme", "--yes")
-    await on.ran("alarms", "watch", "apply", "--platform-wide", WATCH_PUTS_PER_S="500")
+    await on.ran("alarms", "watch", "apply", WATCH_PUTS_PER_S="500")
 
 
 async def _compacted(on: Stage) -> None:

@@ -326,9 +326,3 @@ def test_the_alarms_job_reads_no_data(may: May) -> None:
     for key in DATA_KEYS:
         for service in ("dynamodb", "kinesis", "s3", "ssm"):
             assert not may.key("alarms", "kms:Decrypt", key.data_class, service)
-
-
-def test_the_alarms_job_can_touch_no_alarm_but_the_platforms(may: May) -> None:
-    calls = ("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:SetAlarmState")
-    assert not may.any("alarms", calls, may.account.arn("cloudwatch", "alarm:somebody-elses"))
-    assert may.any("alarms", calls, may.account.arn("cloudwatch", "alarm:llm-platform/a")) == list(calls)
