@@ -6,7 +6,7 @@ is one deployment in an account and region: the names of tables and parameters a
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import (
     FilePath,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -36,6 +37,14 @@ LOAD_BALANCER_PREFIX: Final = 24
 """Of the two subnets in each zone."""
 SHORTEST_VPC_PREFIX: Final = 16
 """AWS makes no larger network."""
+FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = {
+    256: (512, 1_024, 2_048),
+    512: range(1_024, 4_096 + 1, 1_024),
+    1_024: range(2_048, 8_192 + 1, 1_024),
+    2_048: range(4_096, 16_384 + 1, 1_024),
+    4_096: range(8_192, 30_720 + 1, 1_024),
+}
+"""What a task may have beside its CPU (ECS developer guide, "Task CPU and memory")."""
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Arn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$")]
@@ -111,8 +120,17 @@ class Tasks(_Numbers):
 
     cpu: Literal[256, 512, 1024, 2048, 4096]
     """In 1/1024 of a vCPU."""
-    memory_mib: int = Field(ge=512, le=30_720)
+    memory_mib: int
     schedules: tuple[Schedule, ...] = ()
+
+    @field_validator("memory_mib")
+    @classmethod
+    def _goes_with_cpu(cls, given: int, told: ValidationInfo) -> int:
+        cpu = told.data.get("cpu")
+        if cpu is not None and given not in FARGATE_MEMORY_MIB[cpu]:
+            allowed = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
+            raise ValueError(f"Fargate has no task of {given} MiB with cpu {cpu}, but of {allowed}")
+        return given
 
 
 class Hosts(_Section):

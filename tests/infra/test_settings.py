@@ -34,6 +34,13 @@ def test_the_deployments_that_come_with_it_are_whole(name: str) -> None:
         ("least = 3", "least = 30", "gateway: "),
         ("monthly_usd = 18000", "monthly_usd = 0", "budget.monthly_usd"),
         ("cpu = 2048", "cpus = 2048", "gateway.cpus"),
+        (
+            "memory_mib = 512",
+            "memory_mib = 8192",
+            r"billing_api\.memory_mib: .*cpu 256, but of 512, 1024, 2048",
+        ),
+        ("memory_mib = 4096", "memory_mib = 4000", r"gateway\.memory_mib: .* 4096, 5120, .* 16384"),
+        ("memory_mib = 4096", "memory_mib = 3072", r"gateway\.memory_mib: .* of 4096, "),
         ('slack_channel_id = "C00000000"', "", "slack_channel_id"),
         ('exposure = "internal"', 'exposure = "internet"', "network: .*transit_gateway_id"),
         ('clients = ["10.0.0.0/8"]', 'clients = ["0.0.0.0/0"]', "network: .*clients"),
