@@ -8,7 +8,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.app import Platform
-from infra.settings import FOLDER, read_deployment
+from infra.settings import named_deployment
 from llmplatform.errors import ConfigFault
 
 
@@ -20,9 +20,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=None, help="folder for the templates; default: cdk.out")
     arguments = parser.parse_args()
-    named = FOLDER / f"{arguments.deployment}.toml"
     try:
-        deployment = read_deployment(named if named.exists() else Path(arguments.deployment))
+        deployment = named_deployment(arguments.deployment)
         app = App(outdir=None if arguments.out is None else str(arguments.out))
         Platform(app, deployment)
     except (ConfigFault, RuntimeError) as fault:

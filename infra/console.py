@@ -43,7 +43,7 @@ class Console(Construct):
         data: DataStack,
         identity: IdentityStack,
         gateway: GatewayStack,
-        grafana_url: str,
+        grafana_url: str | None,
     ) -> None:
         super().__init__(scope, "console")
         process = FargateProcess(
@@ -57,8 +57,8 @@ class Console(Construct):
             environment={
                 "WATCH_HOST": "0.0.0.0",
                 "WATCH_PORT": str(PORT),
-                "WATCH_PUBLIC_URL": f"https://{deployment.hosts.console}",
-                "WATCH_GRAFANA_URL": grafana_url,
+                "WATCH_PUBLIC_URL": deployment.hosts.console_url,
+                **({} if grafana_url is None else {"WATCH_GRAFANA_URL": grafana_url}),
                 "WATCH_SESSION_H": str(SESSION_H),
                 **limits_of(deployment),
                 **_believed(deployment.oidc, gateway, network),

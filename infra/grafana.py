@@ -93,6 +93,7 @@ class Grafana(Construct):
             grafana_version=GRAFANA_VERSION,
             plugin_admin_enabled=True,
         )
+        self.url = f"https://{self.workspace.attr_endpoint}"
 
     @property
     def _results_name(self) -> str:
@@ -107,9 +108,9 @@ class Grafana(Construct):
             encryption_key=self._data.keys["scores"],
             bucket_key_enabled=True,
             enforce_ssl=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             minimum_tls_version=1.2,
             versioned=False,  # Athena gives each answer a name of its own, and replaces none
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(RESULTS_KEPT_DAYS))],
             removal_policy=RemovalPolicy.DESTROY,
         )

@@ -25,7 +25,7 @@ class PlatformAlarms(Construct):
 
     def __init__(self, scope: Construct, name: str, deployment: Deployment) -> None:
         super().__init__(scope, name)
-        account = AccountNames(deployment.account, deployment.region, f"https://{deployment.hosts.console}")
+        account = AccountNames(deployment.account, deployment.region, deployment.hosts.console_url)
         made: dict[str, CfnResource] = {}
         for definition in definitions_of(Platform(), deployment.alarm_limits, account):
             alarm = CfnResource(

@@ -6,6 +6,7 @@ process up. What restarts, scales and rolls it out is in `infra.service`.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from aws_cdk import Duration, RemovalPolicy, Size
@@ -77,7 +78,7 @@ class FargateProcess(Construct):
             name,
             image=ecs.ContainerImage.from_ecr_repository(repository, deployment.image_tag),
             command=list(command),
-            environment={"AWS_REGION": deployment.region, **_data_files(deployment), **environment},
+            environment={"AWS_REGION": deployment.region, **_files_in_image(deployment), **environment},
             secrets=dict(secrets or {}),
             readonly_root_filesystem=True,
             user=USER,
@@ -138,11 +139,15 @@ def without_capabilities(scope: Construct, name: str) -> ecs.LinuxParameters:
     return linux
 
 
-def _data_files(deployment: Deployment) -> dict[str, str]:
-    """The variables that name the deployment's own data files; without one, the platform's own is read."""
-    files = {
+def data_files(deployment: Deployment) -> dict[str, Path | None]:
+    """The deployment's own data files by the variables that name them; None: the platform's own is read."""
+    return {
         "LLM_PLATFORM_CATALOGUE": deployment.files.catalogue,
         "LLM_PLATFORM_PRICES": deployment.files.prices,
         "EVAL_JUDGES": deployment.files.judges,
     }
+
+
+def _files_in_image(deployment: Deployment) -> dict[str, str]:
+    files = data_files(deployment)
     return {name: f"{DATA_FOLDER}/{path.name}" for name, path in files.items() if path is not None}

@@ -140,6 +140,11 @@ class Hosts(_Section):
     console: HostName
     certificate_arn: Arn
 
+    @property
+    def console_url(self) -> str:
+        """What alarms, traces and dashboards link to."""
+        return f"https://{self.console}"
+
 
 class Oidc(_Section):
     """The identity provider that the console's load balancer asks."""
@@ -190,6 +195,14 @@ class Tracing(_Section):
     """
 
 
+class Grafana(_Section):
+    """The workspace of Amazon Managed Grafana, and the table that it asks Athena for."""
+
+    enabled: bool = True
+    """False where the account's organization has no IAM Identity Center: people sign in to Grafana by it, and
+    AWS makes no workspace without. The console needs neither."""
+
+
 class Files(_Section):
     """The deployment's own data files, by path from its TOML file; without one, the platform's own is used.
 
@@ -236,6 +249,7 @@ class Deployment(_Section):
     oidc: Oidc | None = None
     """Without it people come to the console with a key alone."""
     receivers: Receivers = Receivers()
+    grafana: Grafana = Grafana()
     files: Files = Files()
     alarms: Mapping[str, float] = {}
     """Thresholds of alarms other than the default: `watch.limits` by name, `gpu_percent = 95`."""
@@ -295,6 +309,12 @@ class Deployment(_Section):
             raise ValueError("gateway.schedules: production needs a task in each of three zones at all times")
         if self.deletable:
             raise ValueError("deletable: production's data outlives its stack")
+
+
+def named_deployment(name: str) -> Deployment:
+    """One that is here, by its name, or that of a TOML file. Raises ConfigFault as `read_deployment`."""
+    here = FOLDER / f"{name}.toml"
+    return read_deployment(here if here.exists() else Path(name))
 
 
 def read_deployment(path: Path) -> Deployment:

@@ -39,9 +39,8 @@ class WatchStack(PlatformStack):
         super().__init__(app, "watch", deployment, layer="watch")
         PlatformAlarms(self, "alarms-of-platform", deployment)
         subscribe(self, deployment.receivers, data)
-        self.grafana = Grafana(self, "grafana", deployment, data)
-        grafana_url = f"https://{self.grafana.workspace.attr_endpoint}"
-        console_url = f"https://{deployment.hosts.console}"
+        self.grafana = Grafana(self, "grafana", deployment, data) if deployment.grafana.enabled else None
+        grafana_url = None if self.grafana is None else self.grafana.url
         self.console = Console(
             self,
             deployment,
@@ -51,11 +50,18 @@ class WatchStack(PlatformStack):
             gateway=gateway,
             grafana_url=grafana_url,
         )
+        if grafana_url is not None:
+            CfnOutput(
+                self,
+                "GrafanaUrl",
+                value=grafana_url,
+                description="The workspace that dashboards are put into",
+            )
         CfnOutput(
-            self, "GrafanaUrl", value=grafana_url, description="The workspace that dashboards are put into"
-        )
-        CfnOutput(
-            self, "ConsoleUrl", value=console_url, description="The console, once its name is pointed here"
+            self,
+            "ConsoleUrl",
+            value=deployment.hosts.console_url,
+            description="The console, once its name is pointed here",
         )
         job = FargateProcess(
             self,
@@ -65,7 +71,7 @@ class WatchStack(PlatformStack):
             role=identity.roles["alarms"],
             log_group=data.log_groups[WATCH_LOGS.name],
             command=["python", "-m", "watch", "apply", "--every", f"{ALARMS_EVERY_S}"],
-            environment={"WATCH_PUBLIC_URL": console_url, **limits_of(deployment)},
+            environment={"WATCH_PUBLIC_URL": deployment.hosts.console_url, **limits_of(deployment)},
             cpu=ONE_SMALL_TASK.cpu,
             memory_mib=ONE_SMALL_TASK.memory_mib,
         )

@@ -10,15 +10,12 @@ from aws_cdk.assertions import Match, Template
 
 from infra.app import Platform
 from infra.console import limits_of
-from infra.settings import FOLDER, Deployment, read_deployment
+from infra.settings import FOLDER, read_deployment
 from llmplatform.aws.tables import CONTENT_LOGS, CRITICAL_ALARMS, WARNING_ALARMS
 from llmplatform.errors import ConfigFault
-from watch.alarming.alarm_wire import fields_of, kind_of, normal, tags_of
-from watch.alarming.definitions import AccountNames, definitions_of
 from watch.grafana.athena import CONTENT
 from watch.limits import Limits
 from watch.settings import read_limits, read_settings
-from watch.tables import targets
 
 Of = Callable[[Stack], Template]
 KINDS = {"metric": "AWS::CloudWatch::Alarm", "composite": "AWS::CloudWatch::CompositeAlarm"}
@@ -27,24 +24,6 @@ KINDS = {"metric": "AWS::CloudWatch::Alarm", "composite": "AWS::CloudWatch::Comp
 def found(template: Template, kind: str, properties: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     props = {} if properties is None else {"Properties": properties}
     return list(template.find_resources(kind, props or None).values())
-
-
-def test_the_platforms_alarms_are_what_watch_would_put(
-    prod: Platform, template: Of, deployment: Deployment
-) -> None:
-    account = AccountNames(deployment.account, deployment.region, f"https://{deployment.hosts.console}")
-    wanted = {one.name: one for one in definitions_of(targets.Platform(), Limits.model_construct(), account)}
-    made = {
-        alarm["Properties"]["AlarmName"]: (kind, alarm["Properties"])
-        for kind, resource in KINDS.items()
-        for alarm in found(template(prod.watch), resource)
-    }
-    assert made.keys() == wanted.keys()
-    for name, definition in wanted.items():
-        kind, members = made[name]
-        assert kind == kind_of(definition)
-        assert normal(kind_of(definition), members) == fields_of(definition)
-        assert members["Tags"] == tags_of(definition)
 
 
 def test_a_composite_is_made_after_the_alarms_that_it_names(prod: Platform, template: Of) -> None:
@@ -94,6 +73,16 @@ def test_grafana_has_metrics_traces_and_scores(prod: Platform, template: Of) -> 
             "AuthenticationProviders": ["AWS_SSO"],
         },
     )
+
+
+def test_who_has_no_identity_center_does_without_grafana_and_what_is_there_for_it(
+    dev: Platform, template: Of
+) -> None:
+    made = template(dev.watch).to_json()
+    services = {one["Type"].split("::")[1] for one in made["Resources"].values()}
+    assert not services & {"Grafana", "Glue", "Athena", "S3"}
+    assert "GrafanaUrl" not in made["Outputs"]
+    assert "WATCH_GRAFANA_URL" not in environment_of(dev.watch, template, "llm-platform-console")
 
 
 @pytest.fixture
