@@ -1,5 +1,6 @@
 """The door of the billing API, and the service behind it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,10 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Match, Template
 
+from costagg.api.reading import ANSWER_WITHIN_S
 from costagg.settings import read_settings
 from infra.app import Platform
-from infra.billing_api import BURST, LOGGED, PORT, REQUESTS_PER_S
+from infra.billing_api import BURST, PORT, REQUESTS_PER_S
 
 Of = Callable[[Stack], Template]
 
@@ -29,7 +31,9 @@ def test_who_asks_too_often_is_held_back_at_the_door(prod: Platform, template: O
 def test_the_access_log_has_no_query_and_no_key(prod: Platform, template: Of) -> None:
     settings = only(template(prod.cost), "AWS::ApiGatewayV2::Stage")["AccessLogSettings"]
     assert settings["DestinationArn"]
-    assert set(LOGGED.values()) <= {
+    logged = json.loads(settings["Format"])
+    assert {"$context.path", "$context.status"} < set(logged.values())
+    assert set(logged.values()) <= {
         "$context.requestId",
         "$context.requestTime",
         "$context.identity.sourceIp",
@@ -40,6 +44,11 @@ def test_the_access_log_has_no_query_and_no_key(prod: Platform, template: Of) ->
         "$context.responseLatency",
         "$context.error.messageString",
     }
+
+
+def test_the_service_gives_up_before_the_door_does(prod: Platform, template: Of) -> None:
+    waited_for_ms = only(template(prod.cost), "AWS::ApiGatewayV2::Integration")["TimeoutInMillis"]
+    assert ANSWER_WITHIN_S * 1_000 < waited_for_ms <= 30_000
 
 
 def test_the_way_from_the_door_to_the_tasks_is_private(prod: Platform, template: Of) -> None:
