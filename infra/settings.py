@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from llmplatform.aws.parameters import PREFIX as PARAMETERS
 from llmplatform.catalogue import load_catalogue
 from llmplatform.errors import ConfigFault
 from llmplatform.judges import load_judge_models
@@ -167,10 +168,23 @@ class Receivers(_Section):
     """Who hears of alarms; each may be left out."""
 
     pagerduty_parameter: str | None = None
-    """A plain parameter of Parameter Store with PagerDuty's integration URL for CloudWatch."""
+    """A plain parameter of Parameter Store with PagerDuty's integration URL for CloudWatch.
+
+    The URL holds a key. CloudFormation gives no SecureString to a subscription, so the name is what keeps it
+    from the processes.
+    """
     slack_workspace_id: str | None = None
     slack_channel_id: str | None = None
     email: str | None = None
+
+    @field_validator("pagerduty_parameter")
+    @classmethod
+    def _no_process_reads_it(cls, given: str | None) -> str | None:
+        if given is not None and given.startswith(f"{PARAMETERS}/"):
+            raise ValueError(
+                f"every process reads what is below {PARAMETERS}: name it {PARAMETERS}-receivers/pagerduty"
+            )
+        return given
 
     @model_validator(mode="after")
     def _slack_is_whole(self) -> Self:

@@ -20,6 +20,7 @@ from llmplatform.aws.tables import (
     ACCESS_KEY,
     CALIBRATIONS_PREFIX,
     CONTENT_LOGS,
+    CRITICAL_ALARMS,
     EVAL_CONSUMER,
     EVAL_DETECTOR,
     EVAL_HISTORY,
@@ -190,6 +191,7 @@ def _watched(account: Account) -> Iterator[Row]:
         ("alarms of the platform, of roll-backs, of the archive", "rollback/gateway-errors"),
     ):
         yield _alarm(account, data, alarm)
+    yield from _receivers(account)
     yield Row("metrics", "–", {"r": [(Asked("cloudwatch:GetMetricData", "*"),)]})
     group = f"{account.log_group(GATEWAY_LOGS)}:"
     yield Row("the gateway's log lines", "logs", {"r": [(Asked("logs:StartQuery", group),)]})
@@ -199,6 +201,28 @@ def _watched(account: Account) -> Iterator[Row]:
         {
             "r": [(Asked("xray:StartTraceRetrieval", "*"),), (Asked("xray:BatchGetTraces", "*"),)],
             "w": [(Asked("xray:PutSpans", "*"),)],
+        },
+    )
+
+
+def _receivers(account: Account) -> Iterator[Row]:
+    """Where PagerDuty is told: in its parameter, and as SNS lists who is subscribed."""
+    name = account.deployment.receivers.pagerduty_parameter
+    if name is None:
+        return
+    named, path = (account.arn("ssm", f"parameter{one}") for one in (name, name.rpartition("/")[0]))
+    topic = account.topic(CRITICAL_ALARMS)
+    yield Row(
+        "PagerDuty's URL, with its key",
+        "none",
+        {
+            "r": [
+                (Asked("ssm:GetParameter", named),),
+                (Asked("ssm:GetParameters", named),),
+                (Asked("ssm:GetParametersByPath", path),),
+                (Asked("sns:ListSubscriptionsByTopic", topic),),
+            ],
+            "w": [(Asked("ssm:PutParameter", named),), (Asked("sns:Subscribe", topic),)],
         },
     )
 

@@ -16,6 +16,7 @@ from llmplatform.aws.eval_reader import SCORE_ATTRIBUTES
 from llmplatform.aws.tables import (
     BUCKETS,
     CONTENT_LOGS,
+    CRITICAL_ALARMS,
     DATA_KEYS,
     EVAL_CONSUMER,
     EVAL_HISTORY,
@@ -326,3 +327,19 @@ def test_the_alarms_job_reads_no_data(may: May) -> None:
     for key in DATA_KEYS:
         for service in ("dynamodb", "kinesis", "s3", "ssm"):
             assert not may.key("alarms", "kms:Decrypt", key.data_class, service)
+
+
+def test_nobody_reads_where_receivers_are_named_but_who_lists_subscriptions(
+    may: May, deployment: Deployment
+) -> None:
+    name = deployment.receivers.pagerduty_parameter
+    assert name is not None
+    above = [name[:end] for end, letter in enumerate(name) if letter == "/" and end]
+    by_name = ("ssm:GetParameter", "ssm:GetParameterHistory", "ssm:GetParameters", "ssm:PutParameter")
+    for who in may.roles:
+        assert not may.any(who, by_name, may.account.arn("ssm", f"parameter{name}"))
+        for path in ("", *above):
+            assert not may(who, "ssm:GetParametersByPath", may.account.arn("ssm", f"parameter{path or '/'}"))
+    assert may("alarms", "ssm:GetParametersByPath", may.account.parameter())
+    topic = may.account.topic(CRITICAL_ALARMS)
+    assert [who for who in may.roles if may(who, "sns:ListSubscriptionsByTopic", topic)] == ["console"]

@@ -42,6 +42,7 @@ def test_the_deployments_that_come_with_it_are_whole(name: str) -> None:
         ("memory_mib = 4096", "memory_mib = 4000", r"gateway\.memory_mib: .* 4096, 5120, .* 16384"),
         ("memory_mib = 4096", "memory_mib = 3072", r"gateway\.memory_mib: .* of 4096, "),
         ('slack_channel_id = "C00000000"', "", "slack_channel_id"),
+        ("llm-platform-receivers/", "llm-platform/_platform/", "receivers.pagerduty_parameter: .*below"),
         ('exposure = "internal"', 'exposure = "internet"', "network: .*transit_gateway_id"),
         ('clients = ["10.0.0.0/8"]', 'clients = ["0.0.0.0/0"]', "network: .*clients"),
         ('clients = ["10.0.0.0/8"]', "clients = []", "network.clients"),
