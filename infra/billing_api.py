@@ -2,7 +2,8 @@
 
 The door is public, as a billing system may be anywhere, and asks for nothing: the service behind it knows
 keys and whose bills each may read. It speaks TLS, holds back who asks too often, and logs who asked for what,
-without queries and without keys. It finds the tasks by name; there is no load balancer.
+without queries and without keys. It finds the tasks by name; there is no load balancer. An HTTP API has no
+private form, no firewall and no list of clients, so `billing_api.public` leaves it open or shuts it.
 """
 
 import json
@@ -47,7 +48,7 @@ LOGGED: Final = {
 
 
 class BillingApi(Construct):
-    """Service and door; `url` is where bills are asked for."""
+    """Service and door; `url` is where bills are asked for, None while the door is shut."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class BillingApi(Construct):
                 "service", name, vpc_link=self._link(network)
             ),
             create_default_stage=False,
+            disable_execute_api_endpoint=not deployment.billing_api.public,
         )
         # The library takes a timeout for this kind of integration, and does not write it.
         route = api.node.find_child("DefaultRoute")
@@ -104,7 +106,7 @@ class BillingApi(Construct):
             destination_arn=group.log_group_arn, format=json.dumps(LOGGED)
         )
         explain(api, {"AwsSolutions-APIG4": "the service asks for a key, and knows whose bills it opens"})
-        self.url = api.api_endpoint
+        self.url = api.api_endpoint if deployment.billing_api.public else None
 
     def _name(self, network: NetworkStack) -> discovery.IService:
         """Where API Gateway finds the tasks: it asks Cloud Map itself, and no name is resolved."""

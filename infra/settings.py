@@ -134,6 +134,14 @@ class Tasks(_Numbers):
         return given
 
 
+class BillingApi(Tasks):
+    """The billing API's tasks, and whether anybody may connect to it."""
+
+    public: bool = True
+    """Whether it answers at the address that API Gateway gives it, which is open to the internet whatever
+    `network` says. False shuts that: what costs is then read in the console."""
+
+
 class Hosts(_Section):
     """Where clients and people reach the platform; the certificate covers each name."""
 
@@ -256,7 +264,7 @@ class Deployment(_Section):
     """Of the OpenTelemetry collector's image, in its repository; without it no trace leaves the gateway."""
     gateway: Tasks
     evalworker: Tasks
-    billing_api: Tasks
+    billing_api: BillingApi
     console: Tasks
     budget: Budget
     tracing: Tracing = Tracing()

@@ -40,12 +40,13 @@ class CostStack(PlatformStack):
     ) -> None:
         super().__init__(app, "cost", deployment, layer="attribute")
         self.billing_api = BillingApi(self, deployment, network=network, data=data, identity=identity)
-        CfnOutput(
-            self,
-            "BillingApiUrl",
-            value=self.billing_api.url,
-            description="Where bills are asked for, with a tenant's key or one of the role billing",
-        )
+        if self.billing_api.url is not None:
+            CfnOutput(
+                self,
+                "BillingApiUrl",
+                value=self.billing_api.url,
+                description="Where bills are asked for, with a tenant's key or one of the role billing",
+            )
         BillExport(self, deployment, data)
         ObservabilityBudget(self, deployment, data=data, identity=identity)
         export = export_url(deployment.account, deployment.region)

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 from aws_cdk.assertions import Match, Template
 
 from costagg.api.reading import ANSWER_WITHIN_S
 from costagg.settings import read_settings
 from infra.app import Platform
 from infra.billing_api import BURST, PORT, REQUESTS_PER_S
+from infra.settings import Deployment
 
 Of = Callable[[Stack], Template]
 
@@ -19,6 +20,18 @@ Of = Callable[[Stack], Template]
 def only(template: Template, kind: str) -> dict[str, Any]:
     (found,) = template.find_resources(kind).values()
     return dict(found["Properties"])
+
+
+def test_the_door_can_be_shut_and_then_says_no_address(
+    prod: Platform, deployment: Deployment, template: Of
+) -> None:
+    assert only(template(prod.cost), "AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is False
+    shut = deployment.model_copy(
+        update={"billing_api": deployment.billing_api.model_copy(update={"public": False})}
+    )
+    made = Template.from_stack(Platform(App(), shut).cost)
+    assert only(made, "AWS::ApiGatewayV2::Api")["DisableExecuteApiEndpoint"] is True
+    assert made.find_outputs("BillingApiUrl") == {}
 
 
 def test_who_asks_too_often_is_held_back_at_the_door(prod: Platform, template: Of) -> None:
