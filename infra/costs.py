@@ -19,8 +19,13 @@ from llmplatform.prices import load_prices
 
 DOCUMENT: Final = FOLDER.parent / "docs" / "deploy.md"
 PART: Final = "costs"
-AS_OF: Final = date(2026, 11, 29)
+AS_OF: Final = date(2026, 11, 30)
 """The day whose prices the document tells."""
+LEFT_OUT: Final = """\
+Left out: what grows with use (runs of the schedules, log lines, series, what is stored, data through the
+network), of which `llm-platform estimate` knows more; a dollar a month more for a key after each of its first
+two rotations; and what is not made here (the zone and the certificate of your names, the secret of the
+identity provider's client)."""
 
 Resources = Mapping[str, Mapping[str, Any]]
 
@@ -34,6 +39,7 @@ def standing(templates: Iterable[Resources]) -> fixed_costs.Deployment:
         return [one.get("Properties", {}) for one in everything if one["Type"] == kind]
 
     interfaces = [one for one in of("AWS::EC2::VPCEndpoint") if one.get("VpcEndpointType") == "Interface"]
+    balancers = of("AWS::ElasticLoadBalancingV2::LoadBalancer")
     acls = of("AWS::WAFv2::WebACL")
     return fixed_costs.Deployment(
         services=tuple(
@@ -43,10 +49,14 @@ def standing(templates: Iterable[Resources]) -> fixed_costs.Deployment:
         ),
         zones=max((len(one["SubnetIds"]) for one in interfaces), default=0),
         interface_endpoints=len(interfaces),
-        load_balancers=len(of("AWS::ElasticLoadBalancingV2::LoadBalancer")),
+        load_balancers=len(balancers),
+        public_addresses=sum(len(one["Subnets"]) for one in balancers if one["Scheme"] == "internet-facing"),
+        transit_gateway_attachments=len(of("AWS::EC2::TransitGatewayAttachment")),
+        hosted_zones=len(of("AWS::ServiceDiscovery::PrivateDnsNamespace")),
         web_acls=len(acls),
         web_acl_rules=sum(len(acl["Rules"]) for acl in acls),
         keys=len(of("AWS::KMS::Key")),
+        secrets=len(of("AWS::SecretsManager::Secret")),
         streams=len(of("AWS::Kinesis::Stream")),
         alarms=len(of("AWS::CloudWatch::Alarm")),
         composite_alarms=len(of("AWS::CloudWatch::CompositeAlarm")),
@@ -92,14 +102,20 @@ def table(deployments: Mapping[str, Iterable[Resources]], region: str) -> str:
     missing = sorted({what for month in months.values() for what in fixed_costs.unpriced(month.values())})
     if missing:
         rows += ["", f"Not known, and in no sum: {', '.join(missing)}."]
+    rows += ["", LEFT_OUT]
     return "\n".join(rows)
 
 
 def _cells(line: MonthlyLine | None) -> tuple[str, str]:
     if line is None:
         return "–", "–"
-    amount = "unknown" if line.amount_usd is None else f"${line.amount_usd:,.0f}"
-    return f"{line.units.normalize():,f} {line.unit}", amount
+    return f"{line.units.normalize():,f} {line.unit}", _amount(line.amount_usd)
+
+
+def _amount(usd: Decimal | None) -> str:
+    if usd is None:
+        return "unknown"
+    return f"${usd:,.0f}" if usd >= 1 else "under $1"
 
 
 def main() -> None:

@@ -22,6 +22,10 @@ from llmplatform.prices import PriceTable
 
 ENDPOINT_HOURS: Final = "AmazonVPC/VpcEndpoint-Hours"
 LOAD_BALANCER_HOURS: Final = "AWSELB/LoadBalancerUsage"
+PUBLIC_ADDRESS_HOURS: Final = "AmazonVPC/PublicIPv4:InUseAddress"
+TRANSIT_GATEWAY_HOURS: Final = "AmazonVPC/TransitGateway-Hours"
+HOSTED_ZONES: Final = "AmazonRoute53/HostedZone"
+SECRETS: Final = "AWSSecretsManager/AWSSecretsManager-Secrets"
 WEB_ACLS: Final = "awswaf/WebACLV2"
 WEB_ACL_RULES: Final = "awswaf/RuleV2"
 KEYS: Final = "awskms/KMS-Keys"
@@ -49,11 +53,17 @@ class Deployment:
     interface_endpoints: int = 0
     """Services with an interface endpoint in each zone; gateway endpoints (S3, DynamoDB) cost nothing."""
     load_balancers: int = 0
+    public_addresses: int = 0
+    """IPv4 addresses that load balancers have at least: one in each zone, and more when they grow."""
+    transit_gateway_attachments: int = 0
+    hosted_zones: int = 0
+    """Of Route 53, private ones too."""
     web_acls: int = 0
     web_acl_rules: int = 0
     """Of all web ACLs together; a managed group counts as one."""
     keys: int = 0
     """Of our own in KMS; AWS's own cost nothing."""
+    secrets: int = 0
     streams: int = 0
     alarms: int = 0
     """On a metric, at standard resolution."""
@@ -117,9 +127,14 @@ def _standing(deployment: Deployment) -> Iterator[tuple[str, str, Decimal | int]
     endpoints = deployment.interface_endpoints * deployment.zones
     yield "interface endpoints", ENDPOINT_HOURS, endpoints * HOURS_IN_A_MONTH
     yield "load balancers", LOAD_BALANCER_HOURS, deployment.load_balancers * HOURS_IN_A_MONTH
+    yield "public IPv4 addresses", PUBLIC_ADDRESS_HOURS, deployment.public_addresses * HOURS_IN_A_MONTH
+    attached = deployment.transit_gateway_attachments * HOURS_IN_A_MONTH
+    yield "attachment to the transit gateway", TRANSIT_GATEWAY_HOURS, attached
+    yield "hosted zones", HOSTED_ZONES, deployment.hosted_zones
     yield "web ACLs", WEB_ACLS, deployment.web_acls
     yield "web ACL rules", WEB_ACL_RULES, deployment.web_acl_rules
     yield "keys", KEYS, deployment.keys
+    yield "secrets", SECRETS, deployment.secrets
     yield "streams", STREAM_HOURS, deployment.streams * HOURS_IN_A_MONTH
     yield "alarms on a metric", STANDARD_ALARM, deployment.alarms
     yield "composite alarms", COMPOSITE_ALARM, deployment.composite_alarms
