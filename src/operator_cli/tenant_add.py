@@ -22,7 +22,9 @@ async def _add(policy: TenantPolicy, region: str) -> tuple[TenantKey, str]:
     async with session.client("ssm") as ssm, session.client("kms") as kms, session.client("sts") as sts:
         store = Tenants(ssm, SystemClock())
         await store.check_free(policy.tenant_id)
-        key = await provide_tenant_key(kms, sts, policy.tenant_id)
+        key = await provide_tenant_key(
+            kms, sts, policy.tenant_id, waiting=lambda line: ERR.print(f"[dim]{line}[/dim]")
+        )
         try:
             owned = policy.model_copy(update={"kms_key": alias_of(policy.tenant_id)})
             return key, await store.create(owned)

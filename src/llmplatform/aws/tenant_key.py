@@ -5,9 +5,11 @@ statement can ask for), and to nobody with another tenant in the encryption cont
 no other tenant's. S3, whose context is another, is let through for the history's files.
 """
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -15,6 +17,7 @@ from botocore.exceptions import ClientError
 from llmplatform.account_budget import COST_TAG
 from llmplatform.aws.envelope import TENANT
 from llmplatform.aws.erasure import WAITING_PERIOD_DAYS
+from llmplatform.aws.refusals import error_code
 from llmplatform.ids import TenantId
 from llmplatform.tenants import TenantFault
 
@@ -25,6 +28,12 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 TENANT_TAG: Final = "llm-platform:tenant"
 """On each tenant's own key: whose it is."""
 TENANT_ALIASES: Final = "alias/llm-platform/tenant/"
+ASK_AGAIN_S: Final = 10.0
+_ATTEMPTS: Final = 33
+"""Who may touch a key goes by its tags; KMS says that these may take five minutes to be seen."""
+
+Waiting = Callable[[str], None]
+"""What is called with a line for a person, while something is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +51,30 @@ def alias_of(tenant: TenantId) -> str:
     return f"{TENANT_ALIASES}{tenant}"
 
 
-async def provide_tenant_key(kms: "KMSClient", sts: "STSClient", tenant: TenantId) -> TenantKey:
+async def provide_tenant_key(
+    kms: "KMSClient",
+    sts: "STSClient",
+    tenant: TenantId,
+    *,
+    waiting: Waiting = lambda _: None,
+    ask_again_s: float = ASK_AGAIN_S,
+) -> TenantKey:
     """The key that the tenant has, or a new one; also in the place of one that was given up.
 
+    Where IAM does not see a new key's tags yet it is asked again, for five minutes; `waiting` is told.
     Raises TenantFault where its key is there and cannot be used.
     """
     alias = alias_of(tenant)
+    patiently = partial(_once_seen, waiting=waiting, ask_again_s=ask_again_s)
     try:
         known = (await kms.describe_key(KeyId=alias))["KeyMetadata"]
     except kms.exceptions.NotFoundException:
-        return await _make(kms, sts, tenant, kms.create_alias)
+        return await _make(kms, sts, tenant, kms.create_alias, patiently)
     match known["KeyState"]:
         case "Enabled":
             return TenantKey(alias, known["Arn"], made=False)
         case "PendingDeletion":
-            return await _make(kms, sts, tenant, kms.update_alias)
+            return await _make(kms, sts, tenant, kms.update_alias, patiently)
         case state:
             raise TenantFault(
                 f"{alias}, {known['Arn']}, is {state}; `aws kms enable-key` it, or `aws kms delete-alias` it"
@@ -77,7 +95,11 @@ async def give_up(kms: "KMSClient", key: TenantKey) -> None:
 
 
 async def _make(
-    kms: "KMSClient", sts: "STSClient", tenant: TenantId, name: Callable[..., Awaitable[Any]]
+    kms: "KMSClient",
+    sts: "STSClient",
+    tenant: TenantId,
+    name: Callable[..., Awaitable[Any]],
+    patiently: Callable[[Callable[[], Awaitable[Any]]], Awaitable[None]],
 ) -> TenantKey:
     caller = await sts.get_caller_identity()
     root = f"arn:{caller['Arn'].split(':')[1]}:iam::{caller['Account']}:root"
@@ -91,12 +113,27 @@ async def _make(
     )
     key = TenantKey(alias_of(tenant), made["KeyMetadata"]["Arn"], made=True)
     try:
-        await kms.enable_key_rotation(KeyId=key.arn)
-        await name(AliasName=key.alias, TargetKeyId=key.arn)
+        await patiently(lambda: kms.enable_key_rotation(KeyId=key.arn))
+        await patiently(lambda: name(AliasName=key.alias, TargetKeyId=key.arn))
     except BaseException:
         await give_up(kms, key)
         raise
     return key
+
+
+async def _once_seen(call: Callable[[], Awaitable[Any]], *, waiting: Waiting, ask_again_s: float) -> None:
+    """Make a call that a new key's tags allow. Raises what it raises when they must have been seen."""
+    for _ in range(_ATTEMPTS):
+        try:
+            await call()
+        except ClientError as error:
+            if error_code(error) != "AccessDeniedException":
+                raise
+            waiting("IAM may not see the new key's tags yet: asking again, for five minutes")
+            await asyncio.sleep(ask_again_s)
+        else:
+            return
+    await call()
 
 
 def key_policy(tenant: TenantId, root: str) -> dict[str, Any]:
