@@ -44,7 +44,7 @@ async def console_process(
     aws: Emulator,
     *,
     tenants: tuple[str, ...] = ("acme", "zeta"),
-    within_s: float = 30.0,
+    within_s: float = 60.0,
     **more: str,
 ) -> AsyncIterator[ConsoleProcess]:
     """A console with `more` in its environment, up `within_s`, killed at the end if it still runs."""

@@ -122,7 +122,7 @@ async def _answered_and_scored(on: Stage) -> str:
         again = [await _chat(client, "near", stream=False, key=key) for key in on.keys.values()]
         await _results(on, len(traces) + len(again))
         await eventually(
-            lambda: any(call.operation == "PutLogEvents" for call in on.recorder.calls) or None, within_s=30
+            lambda: any(call.operation == "PutLogEvents" for call in on.recorder.calls) or None, within_s=60
         )
     await _held_down(on, "evalworker", LAG)
     return traces[0]

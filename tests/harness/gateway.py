@@ -104,7 +104,7 @@ class GatewayUnderTest:
         self.policies.put(made, apikeys.record_of(key, datetime.now(UTC)))
         return key
 
-    async def record(self, number: int = 1, *, within_s: float = 5.0) -> InvocationRecord:
+    async def record(self, number: int = 1, *, within_s: float = 60.0) -> InvocationRecord:
         """The record of the `number`th request, waited for: a record is closed after the reply has gone."""
         return await self.records.nth(number, within_s=within_s)
 

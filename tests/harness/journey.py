@@ -34,7 +34,7 @@ from watch.reading.traces import TraceReader
 
 UP_WITHIN_S: Final = 120.0
 """The gateway is announced before all else is up."""
-FOUND_WITHIN_S: Final = 30.0
+FOUND_WITHIN_S: Final = 60.0
 SCORED_WITHIN_S: Final = 240.0
 """A laptop's worker takes its lease first, and its judge is a small model."""
 PRICED_WITHIN_S: Final = 150.0

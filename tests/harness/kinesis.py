@@ -25,7 +25,7 @@ from harness.platform import eventually, free_port, isolated
 from sandbox.children import Child
 from sandbox.emulator import CREDENTIALS, REGION
 
-READY_WITHIN_S: Final = 30.0
+READY_WITHIN_S: Final = 60.0
 HASH_KEYS: Final = 2**128
 # It needs a file beside it, so it runs in its folder; and it ends with our pipe, however we end.
 _MAIN: Final = 'process.stdin.on("end", () => process.exit()).resume(); require("./main.js")'

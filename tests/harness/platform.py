@@ -126,7 +126,7 @@ class Laptop:
 
     @asynccontextmanager
     async def gateway(
-        self, *, ready: bool = True, within_s: float = 20, **more: str
+        self, *, ready: bool = True, within_s: float = 60, **more: str
     ) -> AsyncIterator[GatewayProcess]:
         """A gateway with `more` in its environment, up `within_s`, killed at the end if it still runs."""
         log_file = self.folder / f"gateway-{secrets.token_hex(4)}.log"
@@ -146,7 +146,7 @@ class Laptop:
         """The whole ledger by request id, read by boto3."""
         return await asyncio.to_thread(self._scan)
 
-    async def rows_of(self, ids: set[str], *, within_s: float = 10.0) -> dict[str, LedgerRow]:
+    async def rows_of(self, ids: set[str], *, within_s: float = 60.0) -> dict[str, LedgerRow]:
         """Those rows, waited for, without any that is not among `ids`."""
         deadline = time.monotonic() + within_s
         while True:
@@ -253,7 +253,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def eventually(look: Callable[[], ResultT | None], *, within_s: float = 10.0) -> ResultT:
+async def eventually(look: Callable[[], ResultT | None], *, within_s: float = 60.0) -> ResultT:
     """What `look` finds, as soon as it finds something. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while True:
@@ -263,7 +263,7 @@ async def eventually(look: Callable[[], ResultT | None], *, within_s: float = 10
 
 
 async def until(
-    ask: Callable[..., Awaitable[httpx.Response]], path: str, *, within_s: float = 20.0, **options: Any
+    ask: Callable[..., Awaitable[httpx.Response]], path: str, *, within_s: float = 60.0, **options: Any
 ) -> httpx.Response:
     """The first good reply to a request that is repeated. Raises TimeoutError."""
     async with asyncio.timeout(within_s):

@@ -106,7 +106,7 @@ async def test_two_workers_with_the_same_record_make_one_result_and_publish_it_o
         tallies = [worker.evaluator.tally for worker in (first, second)]
         assert sum(tally.scored for tally in tallies) == sum(tally.known for tally in tallies) == 1
         for worker in (first, second):
-            await worker.delivered(within_s=10)
+            await worker.delivered(within_s=60)
         await eventually(lambda: len(account.lines.figures("availability")) == 2 or None)
     assert len(account.runtime.calls.of(JUDGE)) == 2, "both asked, since neither had stored"
     assert len(await account.results()) == len(await account.history()) == 1

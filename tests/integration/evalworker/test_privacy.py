@@ -55,7 +55,7 @@ async def sampled(account: Account, policy: TenantPolicy, number: int) -> Sample
 
 async def after_everything(account: Account, worker: Worker) -> None:
     """Have the reports and the other jobs write what they write."""
-    await worker.delivered(within_s=10)
+    await worker.delivered(within_s=60)
     environment = EnvironmentSettings(
         aws_region=REGION, llm_platform_prices=PRICES, aws_emf_agent_endpoint=account.lines.address
     )
@@ -159,7 +159,7 @@ async def test_whatever_fails_no_log_metric_or_store_quotes_what_was_said(
 
         worker.evaluator._sealing.opened = stumbles  # type: ignore[assignment, method-assign]
         await worker.evaluator.process([record(sample(70), 70)])
-        await worker.delivered(within_s=10)
+        await worker.delivered(within_s=60)
     assert "CANARY" not in logs.getvalue()
     assert "CANARY" not in json.dumps(account.lines.taken)
     for line in logs.getvalue().splitlines():

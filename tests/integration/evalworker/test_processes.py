@@ -49,7 +49,7 @@ class Tenant:
     async def goes_on(self, chats: int) -> None:
         """Wait for so many more of its chats."""
         enough = len(self.statuses) + chats
-        await eventually(lambda: len(self.statuses) >= enough or None, within_s=30)
+        await eventually(lambda: len(self.statuses) >= enough or None, within_s=60)
 
     async def chat(self) -> None:
         async with self.gateway.http() as client:
@@ -97,7 +97,7 @@ async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_
     async with (
         running_laptop(tmp_path) as laptop,
         cuttable(laptop) as ways,
-        laptop.gateway(ready=True, within_s=20, **{name: way.url for name, way in ways.items()}) as gateway,
+        laptop.gateway(ready=True, within_s=60, **{name: way.url for name, way in ways.items()}) as gateway,
     ):
         urls = {name: way.url for name, way in ways.items()}
         laptop.runtime.scripts["scripted-bedrock"] = Script(text="CANARY-ANSWER it is so.")
@@ -112,7 +112,7 @@ async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_
             laptop.runtime.scripts[JUDGE] = msgspec.structs.replace(verdict(), header_delay_ms=60_000)
             await eventually(
                 lambda: any(call.ended is None for call in laptop.runtime.calls.of(JUDGE)) or None,
-                within_s=30,
+                within_s=60,
             )
             first.kill()
             await first.ended
@@ -133,7 +133,7 @@ async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_
             tenant.stopped = True
             await chatting
             found = await all_scored(laptop)
-            assert await second.stop(within_s=30)
+            assert await second.stop(within_s=60)
             assert second.returncode == 0
             ended = json.loads(second.log_file.read_text().splitlines()[-1])
         assert len(tenant.statuses) > before > 0

@@ -12,7 +12,7 @@ from llmplatform.clock import SystemClock
 async def test_a_worker_tells_how_its_judge_stands_with_people(account: Account) -> None:
     async with account.worker() as worker:
         await worker.reporter.look()
-        await worker.delivered(within_s=10)
+        await worker.delivered(within_s=60)
         identity = worker.judge.judge.identity
     assert account.lines.figures("judge_uncalibrated") == [1]
     assert account.lines.figures("calibration_age_days") == []
@@ -26,6 +26,6 @@ async def test_a_worker_tells_how_its_judge_stands_with_people(account: Account)
         await Calibrations(Objects(s3, account.bucket)).put(record)
     async with account.worker() as worker:
         await worker.reporter.look()
-        await worker.delivered(within_s=10)
+        await worker.delivered(within_s=60)
     assert account.lines.figures("judge_uncalibrated")[-1] == 0
     assert account.lines.figures("calibration_age_days")[-1] == pytest.approx(0, abs=0.01)

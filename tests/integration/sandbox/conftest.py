@@ -31,7 +31,7 @@ def make_client() -> Iterator[MakeClient]:
             region_name="us-east-1",
             aws_access_key_id=DUMMY_ACCESS_KEY,
             aws_secret_access_key=secret,
-            config=Config(retries={"total_max_attempts": attempts}, read_timeout=20),
+            config=Config(retries={"total_max_attempts": attempts}, read_timeout=60),
         )
         made.append(client)
         return client

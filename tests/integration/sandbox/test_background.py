@@ -33,7 +33,7 @@ async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch
     async with Background(tmp_path, environment, heard, children, [EVALUATION]):
         await eventually(lambda: len(heard.notes) == LOOP or None, within_s=60)
         # It is tried on, and nothing more is told.
-        await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=30)
+        await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=60)
     assert children == []
     first, *_, last = heard.notes
     assert len(heard.notes) == LOOP
