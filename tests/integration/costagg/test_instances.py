@@ -13,6 +13,7 @@ from contract.receivers import HttpReceiver
 from costagg.instances import EndpointReader
 from costagg.metric_reader import MetricReader
 from costagg.usage import InstanceMinutes
+from harness.wall_clock import well_within
 from llmplatform.catalogue import Catalogue, Endpoint, Variant
 from llmplatform.testing import FakeClock
 from sandbox.emulator import Emulator, sandbox_session
@@ -219,7 +220,7 @@ async def test_an_old_hour_is_read_in_longer_periods(aws: Emulator) -> None:
 
 
 async def test_what_the_sandbox_publishes_of_an_idle_endpoint_is_its_instances(aws: Emulator) -> None:
-    began = datetime.now(UTC)
+    began = await well_within(timedelta(hours=1), left=timedelta(seconds=20))
     endpoints = {"idle": Hardware(instances=2, created_at=began)}
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(
@@ -228,16 +229,19 @@ async def test_what_the_sandbox_publishes_of_an_idle_endpoint_is_its_instances(a
         metrics = runtime.metrics
         assert metrics is not None
         await metrics.publish()
+        published = datetime.now(UTC)
         reader = await stack.enter_async_context(
             reader_of(
-                catalogue("idle"), cloudwatch=aws.url, sagemaker=runtime.url, now=began + timedelta(minutes=1)
+                catalogue("idle"),
+                cloudwatch=aws.url,
+                sagemaker=runtime.url,
+                now=published + timedelta(minutes=1),
             )
         )
         runtime.hardware["idle"] = Hardware(instances=9, created_at=began)  # told from what was metered
-        around = {moment.replace(minute=0, second=0, microsecond=0) for moment in (began, datetime.now(UTC))}
-        read = await reader.read(sorted(around))
-    (metered,) = (only(hour) for hour in read.values() if only(hour).source == "metered")
-    assert set(metered.counts) == {0, 2}
+        hour = began.replace(minute=0, second=0, microsecond=0)
+        read = only((await reader.read([hour]))[hour])
+    assert (set(read.counts), read.source) == ({0, 2}, "metered")
 
 
 async def test_no_endpoints_and_no_hours_are_nothing(aws: Emulator) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from costagg.reconciliation.usage_types import load_usage_types
 from harness.cost_job import ran
 from harness.cost_lines import INPUT
 from harness.cur import line_items, write_parquet
+from harness.wall_clock import DAY, well_within
 from llmplatform.bill_export import EXPORT_NAME, EXPORT_PREFIX, data_prefix, manifest_key
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import provision
@@ -152,8 +153,8 @@ async def test_an_address_that_names_no_export_is_refused(url: str) -> None:
 
 async def test_the_command_reads_the_last_month_from_s3(delivery: Delivery, tmp_path: Path) -> None:
     """As the schedule has it run; the last month depends on the day on which this is tested."""
-    this_month = datetime.now(UTC).date().replace(day=1)
-    month = date(this_month.year - (this_month.month == 1), (this_month.month - 2) % 12 + 1, 1)
+    now = await well_within(DAY, left=timedelta(seconds=30))
+    month = now.date().replace(day=1) - timedelta(days=1)
     url = f"s3://{delivery.bucket}/{FOLDER}"
     ended = await ran(
         tmp_path, "reconcile", "--last-month", "--dry-run", url, environment=delivery.aws.environment()

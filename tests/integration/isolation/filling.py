@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 import httpx
@@ -57,7 +58,7 @@ _BUDGETS: Final = {BANK: Decimal("7319.17"), CLINIC: Decimal("4829.31")}
 _TOKENS: Final = {BANK: Decimal(7_654_321), CLINIC: Decimal(8_765_432)}
 _RINGING: Final = 2
 _CHARGES: Final = ("input", "output")
-"""An hour each: what is told apart is not added up."""
+"""An hour each, the first in the running one, which is always of this month."""
 
 
 def model_of(tenant: str) -> str:
@@ -78,8 +79,9 @@ max_attempts = 1
 )
 
 
-def asked_days() -> dict[str, str]:
-    """Parameters that ask for the costs of yesterday and today."""
+@cache
+def asked_days() -> Mapping[str, str]:
+    """Parameters that ask for the costs of yesterday and today; always the same, as a cursor is for them."""
     today = datetime.now(UTC).date()
     return {
         "from": (today - timedelta(days=1)).isoformat(),
@@ -255,7 +257,7 @@ async def _put_costs(laptop: Laptop) -> None:
             model_id=model_of(owner) if owner in _WORDS else MODEL,
         )
         for owner in (ATTACKER, BANK, CLINIC, UNUSED, PLATFORM)
-        for back, charge in enumerate(_CHARGES, start=1)
+        for back, charge in enumerate(_CHARGES)
     ]
     async with cost_table(laptop.aws.url) as table:
         await table.store.begin(hour - timedelta(hours=len(_CHARGES)))

@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from harness.cost_lines import INPUT, INSTANCE, SERVICE, CostTable, cost_table, used
+from harness.wall_clock import DAY, well_within
 from llmplatform.clock import SystemClock
 from llmplatform.costs import UNUSED, CostLine
 from llmplatform.ids import TenantId
@@ -26,9 +27,8 @@ from sandbox.provision import provision
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-"""The running hour, which every run computes."""
-LAST_YEAR = datetime(NOW.year - 1, 3, 10, 7, tzinfo=UTC)
+THIS_YEAR = datetime.now(UTC).year
+LAST_YEAR = datetime(THIS_YEAR - 1, 3, 10, 7, tzinfo=UTC)
 
 
 @dataclass
@@ -64,7 +64,11 @@ def at(hour: datetime, *lines: CostLine) -> list[CostLine]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def aws(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
-    """An account with a tenant's costs in the running hour and on one day of last year."""
+    """An account with a tenant's costs in the running hour and on one day of last year.
+
+    The day goes on until all have looked at what it cost.
+    """
+    now = await well_within(DAY, left=timedelta(minutes=1))
     async with Emulator(tmp_path_factory.mktemp("state")) as running:
         session = sandbox_session()
         await provision(session, endpoint_url=running.url)
@@ -73,14 +77,14 @@ async def aws(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulato
             await tenants.create(TenantPolicy(tenant_id=TenantId("acme"), daily_budget_usd=Decimal(10)))
             await tenants.create(TenantPolicy(tenant_id=TenantId("quiet")))
         async with cost_table(running.url) as table:
-            await fill(table)
+            await fill(table, now.replace(minute=0, second=0, microsecond=0))
         yield running
 
 
-async def fill(table: CostTable) -> None:
+async def fill(table: CostTable, hour: datetime) -> None:
     judged = replace(INPUT, layer="observability-layer", model_id="judge", unit_price_usd=Decimal("0.000003"))
     now = at(
-        NOW,
+        hour,
         used(INPUT, "4000000"),
         used(judged, "1000000"),
         used(INSTANCE, "0.25", tenant_id="globex"),
@@ -199,7 +203,8 @@ async def test_nobody_of_that_name_is_an_error(desk: Desk) -> None:
 
 
 async def test_a_month_to_come_is_an_error(desk: Desk) -> None:
-    assert f"{NOW.year + 1}-01 has not begun" in await desk.run("--month", f"{NOW.year + 1}-01", status=1)
+    month = f"{THIS_YEAR + 2}-01"
+    assert f"{month} has not begun" in await desk.run("--month", month, status=1)
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,7 @@ async def test_a_replay_scores_once_and_every_record_comes_to_an_end(desk: Desk)
         sample(4, completed_at=completed_at - timedelta(days=1)),
     ]
     await desk.put_on_stream(*map(msgspec.json.encode, events), b"poison")
-    replay = ("evals", "replay", "--from", "3h")
+    replay = ("evals", "replay", "--from", "12h")
 
     preview = await desk.fine(*replay, "--dry-run")
     assert preview.out.splitlines()[0] == "4 read = 2 to be judged + 0 scored before + 1 skipped + 1 parked"
@@ -348,7 +348,7 @@ async def test_the_history_is_compacted_on_demand(desk: Desk) -> None:
     desk.monkeypatch.setattr("operator_cli.evals_upkeep.MIN_AGE", timedelta(seconds=-60))
     for number in range(3):
         await desk.put_on_stream(msgspec.json.encode(sample(number, completed_at=NOW - timedelta(minutes=5))))
-        await desk.fine("evals", "replay", "--from", "1h")
+        await desk.fine("evals", "replay", "--from", "12h")
     before = await desk.account.history()
     told = await desk.fine("evals", "compact")
     assert "files of" in told.out

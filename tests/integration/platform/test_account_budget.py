@@ -22,6 +22,7 @@ from harness.budgets_api import SUBJECT, BudgetsApi, budget_message, serve_budge
 from harness.lambda_runtime import Function, FunctionError, serve_function
 from harness.platform import Laptop, eventually, running_laptop
 from harness.sinks import KeepingSink
+from harness.wall_clock import DAY, well_within
 from llmplatform.account_budget import ACCOUNT_BUDGET, BUDGET_NAME
 from llmplatform.aws.parameters import ParameterPolicySource
 from llmplatform.aws.sampling_brake import BrakeParameter
@@ -96,7 +97,8 @@ async def one_account(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 async def test_a_message_of_the_budget_lowers_the_rate_that_gateways_apply(account: Account) -> None:
     account.budgets.limit_usd, account.budgets.spent_usd = "1000.0", "815.5"
-    message = budget_message(datetime.now(UTC), limit="1,000.00", threshold="800.00", actual="815.50")
+    now = await well_within(DAY, left=timedelta(minutes=1))  # with its month the brake is let go
+    message = budget_message(now, limit="1,000.00", threshold="800.00", actual="815.50")
     answer = await account.told(message)
     wanted = account.wanted("815.5")
     assert answer["factor"] == wanted.factor

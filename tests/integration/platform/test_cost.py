@@ -29,6 +29,7 @@ from harness.cost_account import (
 )
 from harness.cost_job import Ended, costagg, ran, served_profiles
 from harness.platform import TENANT, GatewayProcess, Laptop, eventually, running_laptop, until
+from harness.wall_clock import DAY, well_within
 from llmplatform.clock import SystemClock
 from llmplatform.costs import CostLine
 from llmplatform.invocation import Outcome
@@ -297,6 +298,7 @@ class Spent:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="spent")
 async def everything_asked(world: World) -> Spent:
     """Requests to both backends, whole and in pieces, answered, cut, broken, retried; and a run."""
+    await well_within(DAY, left=MINUTE)  # metrics tell of the day's
     long_ago = (datetime.now(UTC) - timedelta(days=2)).isoformat()
     async with httpx.AsyncClient(base_url=world.laptop.runtime.url) as door:
         for name, instances in {"llama": 2, "mistral-tgi": 1}.items():

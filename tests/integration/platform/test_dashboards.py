@@ -30,11 +30,12 @@ from evalworker.bootstrap import assembled
 from evalworker.records import StreamRecord
 from evalworker.settings import EnvironmentSettings, EvalSettings
 from harness.cost_account import a_row, bedrock, put_instances, put_rows, sagemaker
-from harness.cost_job import ran, served_profiles
+from harness.cost_job import MINUTE, ran, served_profiles
 from harness.evaluation import JUDGE, JUDGES, brought, verdict
 from harness.grafana_api import TOKEN, grafana_api
 from harness.platform import TENANT, GatewayProcess, Laptop, isolated, running_laptop
 from harness.score_series import GOOD
+from harness.wall_clock import DAY, HOUR, well_within
 from harness.watched import metric_queries_in
 from llmplatform.account_budget import ACCOUNT_BUDGET
 from llmplatform.aws.schedules import DEAD_LETTERS as DEAD_LETTERS_QUEUE
@@ -64,7 +65,7 @@ from watch.limits import Limits
 from watch.tables.native import DEAD_LETTERS, STREAM_PUSHED_AGE
 from watch.tables.targets import World
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 ROUTE = "/v1/chat/completions"
 SENT_WITHIN_S = 20  # the runtimes tell requests in flight every ten
@@ -269,15 +270,18 @@ async def compact(laptop: Laptop, folder: Path) -> None:
 
 
 async def compute_costs(laptop: Laptop, folder: Path) -> None:
-    """`python -m costagg run`, with requests in an hour that is over.
+    """`python -m costagg run`, with requests in an hour that is over and in a minute of today that is.
 
-    Metrics are held against those; and of an endpoint only minutes that are over have a cost, which none may
-    be since the traffic began.
+    Metrics are held against the first; and of an endpoint only minutes that are over have a cost, which none
+    may be since the traffic began, or since midnight: two of today are, of which one is used by nobody.
     """
-    before = datetime.now(UTC) - timedelta(hours=1)
+    now = await well_within(DAY, begun=2 * MINUTE, left=MINUTE)
+    before, minute = now - HOUR, now.replace(second=0, microsecond=0) - MINUTE
     usage = TokenUsage(input_tokens=100, output_tokens=20)
     attempts = (bedrock("small", "vendor.small/in-region", usage), sagemaker("llama", usage))
-    await put_rows(laptop.aws.url, [a_row(TENANT, before, attempt) for attempt in attempts])
+    await put_rows(
+        laptop.aws.url, [a_row(TENANT, at, attempt) for at in (before, minute) for attempt in attempts]
+    )
     hour = before.replace(minute=0, second=0, microsecond=0)
     await put_instances(laptop.aws.url, "llama", hour, [1] * 60)
     async with served_profiles({}) as profiles:

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError, EventStreamError
 
+from harness.wall_clock import DAY, well_within
 from sandbox.emulator import Emulator
 from sandbox.engines.scripted import Script, ScriptedUsage
 from sandbox.faults import Refuse, StreamException
@@ -27,6 +28,7 @@ CHAT = json.dumps({"messages": [{"role": "user", "content": "hi"}]})
 
 @pytest_asyncio.fixture
 async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
+    await well_within(DAY, left=timedelta(seconds=30))  # figures are of a day
     async with Emulator(tmp_path_factory.mktemp("state")) as aws:
         yield aws
 

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
+from harness.wall_clock import DAY, well_within
 from sandbox.emulator import Emulator
 
 STREAM = "metered-stream"
@@ -20,6 +21,7 @@ GROUP = "/metered/group"
 
 @pytest_asyncio.fixture
 async def emulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Emulator]:
+    await well_within(DAY, left=timedelta(seconds=30))  # figures are of a day
     async with Emulator(tmp_path_factory.mktemp("state")) as aws:
         yield aws
 
