@@ -73,6 +73,8 @@ SOON = timedelta(hours=1, minutes=5)
 SETTLED = timedelta(hours=7, minutes=1)
 """Late enough for it to be closed."""
 
+_TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+"""The same for all tests, whenever midnight is: each takes a day of its own before it."""
 _days = itertools.count(1)
 
 
@@ -93,7 +95,7 @@ async def an_account(folder: Path) -> AsyncIterator[Account]:
 async def emulated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Account]:
     """An account whose platform began two weeks ago."""
     async with an_account(tmp_path_factory.mktemp("state")) as account:
-        began = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=15)
+        began = _TODAY - timedelta(days=15)
         async with account.job(terms(), FakeClock(began)) as job:
             await job.run(began)
         yield account
@@ -102,8 +104,7 @@ async def emulated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ac
 @pytest.fixture(name="hour")
 def an_hour() -> datetime:
     """Noon of a day that no other test has, of the last two weeks: CloudWatch takes nothing older."""
-    today = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=next(_days))
+    return _TODAY - timedelta(days=next(_days))
 
 
 @pytest.fixture(name="tenant")
@@ -425,13 +426,15 @@ async def test_a_table_that_is_away_is_told_by_the_metrics_and_by_nothing_else(
         assert job.figure("availability", component="costagg") == 1
 
 
-async def test_a_day_of_which_no_hour_could_be_computed_is_not_free(
-    account: Account, hour: datetime, tenant: str
-) -> None:
-    await configure(account, tenant, daily_budget_usd=Decimal(2), daily_budget_tokens=4_000_000)
-    await put_rows(account.aws.url, [asked(tenant, hour, 1_000_000)])
+async def test_a_day_of_which_no_hour_could_be_computed_is_not_free(tmp_path: Path) -> None:
+    hour, tenant = _TODAY - timedelta(days=1), "acme"
     figures = ("cost_today_usd", "budget_used_percent", "token_budget_used_percent")
-    async with account.job(terms(), FakeClock(hour + SOON), daily_usd=Decimal(1)) as job:
+    async with (
+        an_account(tmp_path) as account,
+        account.job(terms(), FakeClock(hour + SOON), daily_usd=Decimal(1)) as job,
+    ):
+        await configure(account, tenant, daily_budget_usd=Decimal(2), daily_budget_tokens=4_000_000)
+        await put_rows(account.aws.url, [asked(tenant, hour, 1_000_000)])
         for way in ("ledger", "cloudwatch"):
             await account.ways[way].cut()
         try:
@@ -547,7 +550,7 @@ async def test_a_rerun_says_the_same_and_a_late_row_changes_what_it_must(
 async def test_a_fault_of_ours_in_one_hour_takes_no_other_hours_bill_with_it(
     account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faulty = datetime.now(UTC).replace(hour=3, minute=0, second=0, microsecond=0) - timedelta(days=14)
+    faulty = _TODAY.replace(hour=3) - timedelta(days=14)
     good = faulty + timedelta(hours=1)
     await configure(account, "unlucky")
     await put_rows(account.aws.url, [asked("unlucky", hour, 1_000_000) for hour in (faulty, good)])
