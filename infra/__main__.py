@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
+from jsii.errors import JavaScriptError, JSIIError
 
 from infra.app import Platform
 from infra.settings import named_deployment
@@ -24,9 +25,14 @@ def main() -> None:
         deployment = named_deployment(arguments.deployment)
         app = App(outdir=None if arguments.out is None else str(arguments.out))
         Platform(app, deployment)
-    except (ConfigFault, RuntimeError) as fault:
-        # Whatever the library refuses is a RuntimeError, and its stack is of another language's calls.
-        sys.stderr.write(f"infra: {str(fault).splitlines()[0]}\n")
+    except ConfigFault as fault:
+        sys.stderr.write(f"infra: {fault}\n")
+        sys.exit(2)
+    except (RuntimeError, JSIIError) as refusal:
+        if not isinstance(refusal.__cause__, JavaScriptError):
+            raise
+        # The library refuses it; its own stack is of another language's calls.
+        sys.stderr.write(f"infra: {str(refusal).splitlines()[0]}\n")
         sys.exit(2)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:

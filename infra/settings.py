@@ -175,7 +175,7 @@ class Oidc(_Section):
 class Receivers(_Section):
     """Who hears of alarms; each may be left out."""
 
-    pagerduty_parameter: str | None = None
+    pagerduty_parameter: str | None = Field(default=None, pattern=r"^/[^/]+/.+")
     """A plain parameter of Parameter Store with PagerDuty's integration URL for CloudWatch.
 
     The URL holds a key. CloudFormation gives no SecureString to a subscription, so the name is what keeps it

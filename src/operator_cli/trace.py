@@ -17,6 +17,7 @@ from llmplatform.aws.ledger_reader import LedgerReader
 from llmplatform.aws.parameters import PREFIX
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.tables import REQUEST_LEDGER
+from llmplatform.clock import SystemClock
 from llmplatform.ledger import LedgerRow
 from llmplatform.redaction import describe_fault
 from llmplatform.waterfall import Bar
@@ -70,7 +71,7 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
         session.client("xray") as xray,
         session.client("ssm") as ssm,
     ):
-        ledger, spans = LedgerReader(dynamodb), TraceReader(xray)
+        ledger, spans = LedgerReader(dynamodb), TraceReader(xray, SystemClock())
         deadline = asyncio.get_running_loop().time() + WAIT_S
         while True:
             rows = await ledger.of_trace(trace_id)
@@ -85,6 +86,8 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
         if not rows:
             now = datetime.now(UTC)
             bars = await _told(spans.spans(trace_id, now - _WITHOUT_ROW, now))
+        if not rows and bars is None:
+            raise CommandFailed(f"the ledger has no row of {any_id}, and whether it has spans is unknown")
         return Found(trace_id, rows, bars) if rows or bars else None
 
 

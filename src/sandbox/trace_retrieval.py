@@ -44,11 +44,9 @@ class TraceRetrievals:
         self._retrievals: OrderedDict[str, _Retrieval] = OrderedDict()
 
     def start(self, trace_ids: Sequence[str], start_s: float, end_s: float) -> str:
-        """Begin one, within epoch seconds; its token. Raises BadRetrievalError."""
+        """Begin one, within epoch seconds; its token. Raises BadRetrievalError for too many."""
         if len(trace_ids) > MAX_TRACE_IDS:
             raise BadRetrievalError(f"more than {MAX_TRACE_IDS} trace ids")
-        if start_s > end_s:
-            raise BadRetrievalError("StartTime is after EndTime")
         token = str(uuid.uuid4())
         self._retrievals[token] = _Retrieval(tuple(trace_ids), start_s, end_s)
         if len(self._retrievals) > _MAX_RETRIEVALS:
@@ -73,8 +71,9 @@ class TraceRetrievals:
             "RetrievalStatus": retrieval.status,
             "TraceFormat": "XRAY",
             "Traces": [
-                {"Id": xray_trace_id(trace_id), "Duration": self._duration_s(trace_id), "Spans": spans}
+                {"Id": xray_trace_id(trace_id), "Duration": trace.duration_s, "Spans": spans}
                 for trace_id, spans in traces.items()
+                if (trace := self._store.get(trace_id)) is not None
             ],
         }
         return answer | ({"NextToken": str(after)} if after < len(found) else {})
@@ -98,7 +97,3 @@ class TraceRetrievals:
             for span_id, document in trace.documents.items()
             if retrieval.start_s <= ended_s(document) <= retrieval.end_s
         ]
-
-    def _duration_s(self, trace_id: str) -> float | None:
-        trace = self._store.get(trace_id)
-        return None if trace is None else trace.duration_s

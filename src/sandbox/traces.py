@@ -2,8 +2,8 @@
 
 The emulator has no X-Ray. boto3's own client is served, as far as a trace is put, found by id, retrieved or
 listed by time; so is the X-Ray SDK, which sends datagrams to a daemon. What a span becomes is `spans`', what
-is kept is `trace_store`'s. Every trace is indexed here; in an account with Transaction Search few are, and
-`BatchGetTraces` finds none of the others.
+is kept is `trace_store`'s. `BatchGetTraces` finds every trace here; in an account with Transaction Search it
+finds none, says its reference.
 """
 
 import asyncio

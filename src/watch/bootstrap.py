@@ -153,7 +153,7 @@ async def _lives(
     return LifeReaders(
         search=RequestSearch(lean, clock),
         ledger=LedgerReader(dynamodb),
-        traces=TraceReader(await stack.enter_async_context(session.client("xray"))),
+        traces=TraceReader(await stack.enter_async_context(session.client("xray")), clock),
         scores=ScoreReader(EvalReader(dynamodb, clock)),
         calibrations=calibrations,
         log_lines=LogLineReader(await stack.enter_async_context(session.client("logs"))),

@@ -227,7 +227,7 @@ async def _place(environ: Mapping[str, str], stack: AsyncExitStack) -> Place:
         billing=await stack.enter_async_context(http("BILLING_URL")),
         console=await stack.enter_async_context(http("CONSOLE_URL")),
         ledger=LedgerReader(dynamodb),
-        traces=TraceReader(xray),
+        traces=TraceReader(xray, SystemClock()),
         results=EvalReader(dynamodb, SystemClock()),
     )
 

@@ -115,21 +115,33 @@ async def _make(
     try:
         await patiently(lambda: kms.enable_key_rotation(KeyId=key.arn))
         await patiently(lambda: name(AliasName=key.alias, TargetKeyId=key.arn))
-    except BaseException:
-        await give_up(kms, key)
+    except BaseException as reason:
+        await _let_go(kms, key, reason)
         raise
     return key
 
 
+async def _let_go(kms: "KMSClient", key: TenantKey, reason: BaseException) -> None:
+    """Have KMS delete a key that got no name. Raises TenantFault, which names it, where that may not be."""
+    try:
+        await kms.schedule_key_deletion(KeyId=key.arn, PendingWindowInDays=WAITING_PERIOD_DAYS)
+    except ClientError as refusal:
+        raise TenantFault(
+            f"the tenant could not be added: {reason}; its key {key.arn} has no name and stays,"
+            " until somebody who may erase tenants calls `aws kms schedule-key-deletion`"
+        ) from refusal
+
+
 async def _once_seen(call: Callable[[], Awaitable[Any]], *, waiting: Waiting, ask_again_s: float) -> None:
     """Make a call that a new key's tags allow. Raises what it raises when they must have been seen."""
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         try:
             await call()
         except ClientError as error:
             if error_code(error) != "AccessDeniedException":
                 raise
-            waiting("IAM may not see the new key's tags yet: asking again, for five minutes")
+            if not attempt:
+                waiting("IAM may not see the new key's tags yet: asking again, for five minutes")
             await asyncio.sleep(ask_again_s)
         else:
             return

@@ -5,7 +5,7 @@ The stacks themselves are in `infra`, which is no part of the package: a test ho
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import aioboto3
 
@@ -13,15 +13,7 @@ from operator_cli.check import Check
 from operator_cli.doctor_aws.looking import Look
 
 Stack = Literal["data", "network", "identity", "gateway", "evaluation", "cost", "watch"]
-STACKS: Final[tuple[Stack, ...]] = (
-    "data",
-    "network",
-    "identity",
-    "gateway",
-    "evaluation",
-    "cost",
-    "watch",
-)
+STACKS: Final[tuple[Stack, ...]] = get_args(Stack)
 """In the order in which they are deployed; CloudFormation calls each `llm-platform-{stack}`."""
 PREFIX: Final = "llm-platform-"
 MADE_BY: Final[Mapping[str, Stack]] = {
@@ -42,8 +34,14 @@ MADE_BY: Final[Mapping[str, Stack]] = {
     "receivers": "watch",
 }
 """Checks by name, with the stack that makes what they look for."""
-_NOT_CREATED: Final = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+_TO_DELETE: Final = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
 """States of a stack that was never there, or is gone by half: it can only be deleted."""
+_IN_PART: Final = frozenset(
+    {"CREATE_FAILED", "CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"}
+)
+_NEVER_BEGUN: Final = "REVIEW_IN_PROGRESS"
+"""Of a change set that nobody has executed."""
+_ABSENT: Final = _TO_DELETE | _IN_PART | {_NEVER_BEGUN}
 _THERE: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 
 Stacks = Mapping[Stack, str]
@@ -73,14 +71,15 @@ class StacksLook:
 
 
 def absent(found: Stacks) -> frozenset[Stack]:
-    """Stacks that are not deployed: unknown to CloudFormation, or known for having failed."""
-    return frozenset(name for name in STACKS if name not in found or found[name] in _NOT_CREATED)
+    """Stacks that are not deployed: unknown to CloudFormation, known for having failed, or on their way."""
+    return frozenset(name for name in STACKS if found.get(name, _NEVER_BEGUN) in _ABSENT)
 
 
 def stacks_checks(found: Stacks) -> Sequence[Check]:
     """What a person does about stacks in no good state, and which are still to come."""
-    bad = [check for name, state in found.items() if (check := _state_check(name, state)).status != "ok"]
-    to_come = [name for name in STACKS if name not in found]
+    begun = {name: state for name, state in found.items() if state != _NEVER_BEGUN}
+    bad = [check for name, state in begun.items() if (check := _state_check(name, state)).status != "ok"]
+    to_come = [name for name in STACKS if name not in begun]
     if to_come:
         fix = "docs/deploy.md says when each comes"
         bad.append(Check("stacks", "warning", f"not deployed: {', '.join(to_come)}", fix))
@@ -91,7 +90,10 @@ def _state_check(name: Stack, state: str) -> Check:
     told = f"{PREFIX}{name} is {state}"
     if state in _THERE:
         return Check("stacks", "ok", told)
-    if state in _NOT_CREATED:
+    if state == "CREATE_FAILED":
+        fix = "its first failed event says why; mend that and repeat scripts/cdk deploy --no-rollback"
+        return Check("stacks", "failed", told, fix)
+    if state in _TO_DELETE:
         fix = "its first failed event says why; delete it and deploy it again (docs/deploy.md)"
         return Check("stacks", "failed", told, fix)
     if state.endswith("_IN_PROGRESS"):

@@ -1,10 +1,14 @@
-"""Questions that AWS answers later: asked after until there is an answer, called off if that takes long."""
+"""Questions that AWS answers later: asked after until there is an answer, called off where nobody waits."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from watch.reading.partly import FAILURES
+
 ASK_AGAIN_S: Final = 0.25
+_CALLED_OFF_WITHIN_S: Final = 1.0
 
 T = TypeVar("T")
 
@@ -16,7 +20,11 @@ async def answered(
     call_off: Callable[[], Awaitable[object]],
     within_s: float,
 ) -> T:
-    """The first answer that is not `running`. Raises TimeoutError, with the question called off."""
+    """The first answer that is not `running`.
+
+    Raises TimeoutError when there is none in time. Whoever ends the wait, the question is called off: it
+    costs by what it scans.
+    """
     try:
         async with asyncio.timeout(within_s):
             while True:
@@ -24,6 +32,8 @@ async def answered(
                 if not running(answer):
                     return answer
                 await asyncio.sleep(ASK_AGAIN_S)
-    except TimeoutError:
-        await call_off()
+    except (TimeoutError, asyncio.CancelledError):
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(_CALLED_OFF_WITHIN_S):
+                await call_off()
         raise

@@ -1,7 +1,7 @@
 """Spans of a trace, from X-Ray. What they look like is in `llmplatform.waterfall`.
 
-X-Ray takes OTLP only while Transaction Search is on. Spans then lie in a log group and in no index, so that
-`BatchGetTraces` does not find them: a retrieval looks through the group, which costs by what it scans.
+X-Ray takes OTLP only while Transaction Search is on. Spans then lie in a log group, where `BatchGetTraces`
+does not find them, says its reference: a retrieval looks through the group, which costs by what it scans.
 """
 
 import json
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from llmplatform import ids
+from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
 from llmplatform.ledger import LedgerRow
 from llmplatform.waterfall import Bar, bars_of_segments, segments_of_tenant
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # the stubs are installed for checking only
 WITHIN_S: Final = 6.0
 AROUND: Final = timedelta(minutes=5)
 """Spans are dated by their process, and one that called ours began before."""
+_SECOND: Final = timedelta(seconds=1)
+"""The SDK leaves out what is less."""
 _RUNNING: Final = frozenset({"SCHEDULED", "RUNNING"})
 
 
@@ -34,8 +37,9 @@ class TraceRetrievalFailed(TelemetryFault):
 class TraceReader:
     """X-Ray behind an SDK's client. What it raises, passes."""
 
-    def __init__(self, xray: "XRayClient", *, within_s: float = WITHIN_S) -> None:
+    def __init__(self, xray: "XRayClient", clock: Clock, *, within_s: float = WITHIN_S) -> None:
         self._xray = xray
+        self._clock = clock
         self._within_s = within_s
 
     async def of_requests(self, rows: Sequence[LedgerRow], tenant_id: str | None = None) -> tuple[Bar, ...]:
@@ -54,7 +58,9 @@ class TraceReader:
         Of one tenant's requests alone where `tenant_id` is given. Raises TraceRetrievalFailed.
         """
         started = await self._xray.start_trace_retrieval(
-            TraceIds=[ids.as_xray(trace_id)], StartTime=start - AROUND, EndTime=end + AROUND
+            TraceIds=[ids.as_xray(trace_id)],
+            StartTime=start - AROUND,
+            EndTime=min(end + AROUND, self._clock.now() + _SECOND),
         )
         token = started["RetrievalToken"]
         try:

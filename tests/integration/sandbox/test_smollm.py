@@ -193,6 +193,7 @@ async def test_a_long_prompt_is_left_with_its_reader(model: SmolLM) -> None:
     generation = model.generate(long)
     reading = asyncio.create_task(collect(generation))
     await asyncio.sleep(0.2)
+    assert not reading.done()
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

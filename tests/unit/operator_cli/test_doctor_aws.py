@@ -195,6 +195,7 @@ def test_the_bill_must_be_able_to_tell_what_observing_costs() -> None:
     ("state", "status", "word"),
     [
         ("ROLLBACK_COMPLETE", "failed", "delete it"),
+        ("CREATE_FAILED", "failed", "--no-rollback"),
         ("UPDATE_ROLLBACK_FAILED", "failed", "continue-update-rollback --stack-name llm-platform-cost"),
         ("UPDATE_ROLLBACK_COMPLETE", "warning", "deploy it again"),
         ("UPDATE_IN_PROGRESS", "warning", "wait"),
@@ -207,8 +208,19 @@ def test_a_stack_in_no_good_state_is_told_with_its_way_out(state: str, status: s
     assert word in check.fix
 
 
-def test_a_stack_that_failed_at_its_creation_is_not_there() -> None:
-    assert absent(dict.fromkeys(STACKS, "CREATE_COMPLETE") | {"watch": "ROLLBACK_COMPLETE"}) == {"watch"}
+@pytest.mark.parametrize(
+    "state", ["ROLLBACK_COMPLETE", "CREATE_FAILED", "CREATE_IN_PROGRESS", "REVIEW_IN_PROGRESS"]
+)
+def test_a_stack_that_was_never_whole_is_not_there(state: str) -> None:
+    assert absent(dict.fromkeys(STACKS, "CREATE_COMPLETE") | {"watch": state}) == {"watch"}
+
+
+def test_a_change_set_that_nobody_executed_is_no_stack() -> None:
+    (check,) = stacks_checks(dict.fromkeys(STACKS, "CREATE_COMPLETE") | {"watch": "REVIEW_IN_PROGRESS"})
+    assert (check.status, check.found) == ("warning", "not deployed: watch")
+
+
+def test_a_stack_that_fell_back_is_there() -> None:
     assert absent(dict.fromkeys(STACKS, "UPDATE_ROLLBACK_COMPLETE")) == frozenset()
     assert absent({}) == frozenset(STACKS)
     assert [check.status for check in stacks_checks(dict.fromkeys(STACKS, "CREATE_COMPLETE"))] == ["ok"]

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from llmplatform.aws.tenant_key import TenantKey, provide_tenant_key
 from llmplatform.ids import TenantId
+from llmplatform.tenants import TenantFault
 
 ACME = TenantId("acme")
 ARN = "arn:aws:kms:us-east-1:123456789012:key/one"
@@ -31,8 +32,10 @@ class NewKeys:
 
     exceptions = Exceptions
 
-    def __init__(self, refusals: int, code: str = "AccessDeniedException") -> None:
-        self._refusals, self._code = refusals, code
+    def __init__(
+        self, refusals: int, code: str = "AccessDeniedException", *, may_delete: bool = True
+    ) -> None:
+        self._refusals, self._code, self._may_delete = refusals, code, may_delete
         self.done: list[str] = []
 
     async def describe_key(self, **_: Any) -> Any:
@@ -54,6 +57,8 @@ class NewKeys:
         raise AssertionError("there is no alias to move")
 
     async def schedule_key_deletion(self, **_: Any) -> None:
+        if not self._may_delete:
+            raise refused("AccessDeniedException")
         self.done.append("given up")
 
 
@@ -73,13 +78,19 @@ async def test_a_key_whose_tags_iam_does_not_see_yet_is_asked_for_again() -> Non
     kms, said = NewKeys(refusals=3), list[str]()
     assert await provided(kms, said) == TenantKey("alias/llm-platform/tenant/acme", ARN, made=True)
     assert kms.done == ["rotates", "alias/llm-platform/tenant/acme"]
-    assert len(said) == 3
+    assert len(said) == 1
     assert "five minutes" in said[0]
 
 
-@pytest.mark.parametrize(("code", "asked"), [("AccessDeniedException", 33), ("KMSInternalException", 0)])
+@pytest.mark.parametrize(("code", "asked"), [("AccessDeniedException", 1), ("KMSInternalException", 0)])
 async def test_a_key_that_may_never_be_used_is_given_up_with_the_reason(code: str, asked: int) -> None:
     kms, said = NewKeys(refusals=1_000, code=code), list[str]()
     with pytest.raises(ClientError, match=code):
         await provided(kms, said)
     assert (kms.done, len(said)) == (["given up"], asked)
+
+
+async def test_a_key_without_a_name_that_may_not_be_deleted_is_named_with_what_was_refused() -> None:
+    kms = NewKeys(refusals=1_000, code="KMSInternalException", may_delete=False)
+    with pytest.raises(TenantFault, match=r"KMSInternalException.*key/one has no name and stays"):
+        await provided(kms, [])

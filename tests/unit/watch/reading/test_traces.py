@@ -1,13 +1,13 @@
 """A trace is asked after until X-Ray has it; what takes long is called off, what fails is said."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from harness.ledger_table import make_call
 from llmplatform.ledger import decode_item, encode_item
-from llmplatform.testing import make_record
+from llmplatform.testing import FakeClock, make_record
 from watch.reading.traces import AROUND, TraceReader, TraceRetrievalFailed
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -36,7 +36,7 @@ class ScriptedXRay:
 
 
 def reader(xray: ScriptedXRay, *, within_s: float = 60) -> TraceReader:
-    return TraceReader(xray, within_s=within_s)  # type: ignore[arg-type]  # as far as it is asked
+    return TraceReader(xray, FakeClock(NOW + timedelta(hours=1)), within_s=within_s)  # type: ignore[arg-type]  # as far as it is asked
 
 
 async def test_it_is_asked_after_until_it_is_complete() -> None:
@@ -49,6 +49,12 @@ async def test_it_is_asked_after_until_it_is_complete() -> None:
         "EndTime": NOW + AROUND,
     }
     assert (xray.listed, xray.called_off) == (2, [])
+
+
+async def test_a_time_that_is_not_over_is_looked_through_until_now() -> None:
+    xray = ScriptedXRay("COMPLETE")
+    await TraceReader(xray, FakeClock(NOW)).spans(TRACE_ID, NOW, NOW)  # type: ignore[arg-type]  # likewise
+    assert xray.asked[0]["EndTime"] == NOW + timedelta(seconds=1)
 
 
 async def test_one_that_takes_long_is_called_off() -> None:
