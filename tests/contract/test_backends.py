@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -170,11 +169,10 @@ def failure_of(events: list[ChatEvent]) -> BackendFault:
     return failed.fault
 
 
-async def within(seconds: float, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not come about in time"
-        await asyncio.sleep(0.01)
+async def comes_about(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  # the runtime tells nobody
+            await asyncio.sleep(0.01)
 
 
 def scripted(runtime: SandboxRuntime, wire: Wire, *faults: AnyFault, **fields: Any) -> None:
@@ -432,19 +430,18 @@ async def test_a_stream_that_breaks_ends_in_a_failure_and_keeps_what_came(
         assert text_of(events)
     assert (TEXT * 5).startswith(text_of(events))
     # Where the body itself ended well, its connection may serve again.
-    await within(1, lambda: runtime.open_connections <= (not isinstance(fault, Cut)))
+    await comes_about(lambda: runtime.open_connections <= (not isinstance(fault, Cut)))
 
 
 # -- timeouts ---------------------------------------------------------------------------------------------
 
 
-async def timed_out(
-    opened: Backend, model: ModelEntry, request: ChatRequest | None = None
-) -> tuple[str, float]:
-    started = time.monotonic()
+async def timed_out(opened: Backend, model: ModelEntry, request: ChatRequest | None = None) -> str:
+    """Which timeout it was, one under a second: the others, and the scripts, would take far longer."""
     with pytest.raises(BackendTimedOut) as raised:
-        await answer(opened, model, request)
-    return raised.value.phase, time.monotonic() - started
+        async with asyncio.timeout(15):
+            await answer(opened, model, request)
+    return raised.value.phase
 
 
 def limits(**seconds: float) -> dict[str, float]:
@@ -454,23 +451,21 @@ def limits(**seconds: float) -> dict[str, float]:
 @pytest.mark.parametrize(
     ("phase", "script"),
     [
-        ("first_token", {"header_delay_ms": 5_000}),
-        ("first_token", {"ttft_ms": 5_000}),
-        ("idle", {"faults": (Stall(after_events=3, seconds=5),)}),
+        ("first_token", {"header_delay_ms": 30_000}),
+        ("first_token", {"ttft_ms": 30_000}),
+        ("idle", {"faults": (Stall(after_events=3, seconds=30),)}),
         ("total", {"interval_ms": 100, "text": None, "token_count": 200}),
-        ("total", {"header_delay_ms": 5_000}),
-        ("total", {"faults": (Stall(after_events=3, seconds=5),)}),
+        ("total", {"header_delay_ms": 30_000}),
+        ("total", {"faults": (Stall(after_events=3, seconds=30),)}),
     ],
 )
-async def test_each_timeout_fires_on_time_by_itself(
+async def test_each_timeout_fires_by_itself(
     carrier: Wire, runtime: SandboxRuntime, session: aiohttp.ClientSession, phase: str, script: Any
 ) -> None:
     scripted(runtime, carrier, **script)
     model = carrier.model(timeouts=limits(**{f"{phase}_s": 0.4}))
-    fired, took_s = await timed_out(backend(session, carrier, runtime.url), model)
-    assert fired == phase
-    assert 0.39 < took_s < 1.4
-    await within(1, lambda: runtime.calls[-1].ended == "client_closed")
+    assert await timed_out(backend(session, carrier, runtime.url), model) == phase
+    await comes_about(lambda: runtime.calls[-1].ended == "client_closed")
 
 
 async def test_a_connection_that_is_not_made_in_time(carrier: Wire, session: aiohttp.ClientSession) -> None:
@@ -482,9 +477,7 @@ async def test_a_connection_that_is_not_made_in_time(carrier: Wire, session: aio
     async with await asyncio.start_server(never_shake_hands, "127.0.0.1", 0) as server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         model = carrier.model(timeouts=limits(connect_s=0.4))
-        phase, took_s = await timed_out(backend(session, carrier, url), model)
-    assert phase == "connect"
-    assert 0.39 < took_s < 1.4
+        assert await timed_out(backend(session, carrier, url), model) == "connect"
 
 
 async def test_an_unstreamed_reply_has_until_the_total_timeout(
@@ -495,8 +488,7 @@ async def test_an_unstreamed_reply_has_until_the_total_timeout(
     patient = carrier.model(timeouts=limits(first_token_s=0.2, idle_s=0.2))
     assert text_of(await answer(opened, patient, asking(stream=False))) == TEXT
     hurried = carrier.model(timeouts=limits(total_s=0.3))
-    phase, _ = await timed_out(opened, hurried, asking(stream=False))
-    assert phase == "total"
+    assert await timed_out(opened, hurried, asking(stream=False)) == "total"
 
 
 # -- leaving ----------------------------------------------------------------------------------------------
@@ -513,7 +505,7 @@ async def test_leaving_after_the_first_token_closes_the_connection(
     call = BackendCall(asking(), wire.model(), IDENTITY)
     async with backend(session, wire, runtime.url).open(call) as reply:
         assert await reply.read()
-    await within(1, lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
+    await comes_about(lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -528,12 +520,12 @@ async def test_a_cancellation_before_the_first_token_closes_the_connection(
     scripted(runtime, carrier, **script)
     opened = backend(session, carrier, runtime.url)
     task = asyncio.create_task(answer(opened, carrier.model(), asking(stream=stream)))
-    await within(2, lambda: runtime.calls_in_flight == 1)
+    await comes_about(lambda: runtime.calls_in_flight == 1)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await within(1, lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
+    await comes_about(lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
 
 
 async def test_mid_stream_throttles_leak_no_connection(carrier: Wire, runtime: SandboxRuntime) -> None:
@@ -546,7 +538,7 @@ async def test_mid_stream_throttles_leak_no_connection(carrier: Wire, runtime: S
                 replies = await asyncio.gather(*(answer(opened, model) for _ in range(20)))
             assert all(failure_of(events) for events in replies)
             assert runtime.open_connections <= 10
-    await within(1, lambda: runtime.open_connections == 0)
+    await comes_about(lambda: runtime.open_connections == 0)
 
 
 async def test_the_pool_serves_after_a_storm_of_cancellations(carrier: Wire, runtime: SandboxRuntime) -> None:
@@ -565,4 +557,4 @@ async def test_the_pool_serves_after_a_storm_of_cancellations(carrier: Wire, run
         async with asyncio.timeout(10):
             replies = await asyncio.gather(*(answer(opened, model) for _ in range(8)))
     assert all(text_of(events) for events in replies)
-    await within(1, lambda: runtime.open_connections == 0)
+    await comes_about(lambda: runtime.open_connections == 0)

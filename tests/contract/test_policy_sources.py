@@ -90,7 +90,7 @@ class StoreWorld:
 
 def client_of(url: str) -> Any:
     session = aioboto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    config = AioConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    config = AioConfig(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 1})
     return session.client("ssm", endpoint_url=url, config=config)
 
 

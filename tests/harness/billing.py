@@ -139,7 +139,7 @@ async def billing(url: str, *, tenants: Iterable[str] = ("acme", "globex")) -> A
             credentials=lambda: CREDENTIALS,
             clock=SystemClock(),
             connections=16,
-            timeout_s=5.0,
+            timeout_s=30.0,
         )
         await stack.enter_async_context(http)
         reader = CostReader(DynamoDb(http), first_pause_s=0.01)

@@ -23,7 +23,7 @@ from llmplatform.usage import TokenUsage
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import provision
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 THIS_HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 PRICES = """
@@ -223,7 +223,7 @@ async def test_bills_are_served_until_it_is_told_to_stop(shell: Shell) -> None:
     environment = shell.environment(COST_API_PORT="0")
     async with costagg(shell.folder, "serve", environment=environment) as process:
         port = await eventually(lambda: _port(process.told()), within_s=30)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/v1/costs")).status_code == 401
         process.process.terminate()

@@ -246,7 +246,7 @@ async def test_what_no_waiting_mends_is_asked_once(kind: str, ledger: Ledger, se
 
 async def test_a_service_that_never_answers_is_given_up(server: HttpReceiver) -> None:
     server.mood = "silent"
-    async with reader_at(server.url, queries_at_once=1, timeout_s=0.02) as reader:
+    async with reader_at(server.url, queries_at_once=1, timeout_s=0.3) as reader:
         with pytest.raises(LedgerUnavailable):
             await reader.read(HOUR, ["acme"])
     assert server.requests == TRIES

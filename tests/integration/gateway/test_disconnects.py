@@ -42,7 +42,7 @@ async def test_sagemaker_is_cancelled_at_once_before_the_first_token(model: str,
         await leave_after(gateway, model, chunks=0, stream=stream)
         record = await gateway.record()
         assert record.outcome is Outcome.CLIENT_CANCELLED
-        assert record.total_latency_ms < 2_000
+        assert record.total_latency_ms < SILENT.ttft_ms
         # vLLM's role preamble carries a running count already.
         continuous = model == "scripted-openai" and stream
         assert record.usage_source is (UsageSource.CONTINUOUS if continuous else UsageSource.ESTIMATED)
@@ -120,6 +120,6 @@ async def test_a_storm_of_cancels_leaves_nothing_behind() -> None:
 
 
 async def _upstream_closed(gateway: GatewayUnderTest) -> None:
-    async with asyncio.timeout(1.0):
+    async with asyncio.timeout(10):
         while gateway.runtime.calls_in_flight:  # noqa: ASYNC110 - the runtime has no event for it
             await asyncio.sleep(0.01)

@@ -28,7 +28,7 @@ UNKNOWN = apikeys.mint_role_key("billing", bytes(32))
 
 def client_of(url: str) -> Any:
     session = aioboto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-    config = AioConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+    config = AioConfig(connect_timeout=10, read_timeout=30, retries={"total_max_attempts": 1})
     return session.client("ssm", endpoint_url=url, config=config)
 
 
@@ -195,6 +195,6 @@ async def test_a_good_key_is_not_called_bad_before_anything_was_read(unused_tcp_
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110  # the source reads by itself
             await asyncio.sleep(0.02)

@@ -84,7 +84,7 @@ async def test_minutes_of_days_are_read_whole_and_not_beyond(aws: Emulator) -> N
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=16,
-        timeout_s=5.0,
+        timeout_s=30.0,
     )
     async with http:
         reader = MinuteReader(DynamoDb(http))

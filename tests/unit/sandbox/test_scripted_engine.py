@@ -24,7 +24,7 @@ async def test_a_pace_is_kept_and_the_last_piece_closes() -> None:
     script = Script(token_count=4, ttft_ms=30, interval_ms=20)
     started = time.monotonic()
     batches = [batch async for batch in ScriptedEngine(script).generate(ASKED).batches()]
-    assert 0.09 <= time.monotonic() - started < 1
+    assert time.monotonic() - started >= 0.09
     assert batches[0] == ()
     assert [len(batch) for batch in batches[1:]] == [1, 1, 1, 2]
     assert isinstance(batches[-1][-1], Finished)
