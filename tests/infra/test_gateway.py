@@ -23,7 +23,6 @@ from llmplatform.metrics import METRICS
 from llmplatform.process.serving import KEEP_ALIVE_S
 
 Reader = Callable[[Stack], Template]
-pytestmark = pytest.mark.timeout(300)  # CDK's library takes its time to start
 
 
 def only(made: Template, kind: str) -> dict[str, Any]:

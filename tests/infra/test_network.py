@@ -17,7 +17,6 @@ from infra.settings import FOLDER, Deployment, read_deployment
 from llmplatform.catalogue import load_catalogue
 
 Reader = Callable[[Stack], Template]
-pytestmark = pytest.mark.timeout(300)  # CDK's library takes its time to start
 
 S3, DYNAMODB = "pl-63a5400a", "pl-02cd2c6b"
 OUTSIDE = {"budget-handler"}

@@ -22,7 +22,6 @@ from llmplatform.process.logging import MAX_LINE_BYTES
 from llmplatform.usage import TokenUsage
 
 Reader = Callable[[Stack], Template]
-pytestmark = pytest.mark.timeout(300)  # CDK's library takes its time to start
 ROOT = Path(__file__).parents[2]
 SIDECARS = {"collector"}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
@@ -24,7 +23,6 @@ from sandbox.emulator import ACCOUNT_ID, REGION, sandbox_session
 from sandbox.engines.scripted import Script
 
 # The consumer's first lease takes up to a minute, and taking over a dead worker's half of one.
-pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from integration.isolation.trying import Case, ask_for, with_query
 from integration.isolation.wire import Answer, Connection, Sent
 from integration.isolation.world import World, attacked
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CASES = tuple(cases())
 AT_ONCE = 8

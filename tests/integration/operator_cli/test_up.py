@@ -28,8 +28,6 @@ from harness.command import (
     with_tokenizer_of,
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 LEASED_WITHIN_S = 90
 
 
@@ -111,7 +109,7 @@ def test_a_chat_shows_up_priced_to_the_operator_and_to_its_tenant(up: Platform) 
 def test_a_worker_that_dies_comes_back_and_the_gateway_never_notices(up: Platform) -> None:
     up.eventually(lambda: "evaluation is ready" in up.told() or None, within_s=LEASED_WITHIN_S)
     os.kill(up.children()["evalworker run"], signal.SIGKILL)
-    up.eventually(lambda: "evaluation ended with status -9" in up.told() or None, within_s=10)
+    up.eventually(lambda: "evaluation ended with status -9" in up.told() or None, within_s=60)
     up.run("chat", "Hi", "-m", "scripted-lmi", "--tenant", "initech-bank")
     log = up.state / "evalworker.log"
     up.eventually(

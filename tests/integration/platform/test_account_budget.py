@@ -31,7 +31,7 @@ from llmplatform.samples import decode_sample
 from llmplatform.sampling import SamplingBrake
 from sandbox.emulator import sandbox_session
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HANDLER: Final = "costagg.account_budget.lambda_handler.handler"
 TOPIC: Final = "llm-platform-budget"

@@ -205,7 +205,7 @@ async def evaluate(laptop: Laptop, folder: Path) -> None:
             worker.reporter.report()
             await asyncio.sleep(0.2)
         await judging
-        await worker.delivered(within_s=10)
+        await worker.delivered(within_s=60)
 
 
 async def remember_a_week(laptop: Laptop) -> None:
@@ -363,7 +363,7 @@ async def after_traffic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterat
             within_s=60, LLM_PLATFORM_CATALOGUE=str(folder / "catalogue.toml")
         ) as gateway:
             await traffic(laptop, gateway)
-            assert await gateway.child.stop(within_s=20)  # reports as it ends, not a minute later
+            assert await gateway.child.stop(within_s=40)  # reports as it ends, not a minute later
         await evaluate(laptop, folder)
         await remember_a_week(laptop)
         await watch_drift(laptop, folder)

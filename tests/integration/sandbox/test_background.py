@@ -10,8 +10,6 @@ from sandbox import background
 from sandbox.background import EVALUATION, LOOP, Background
 from sandbox.children import Child
 
-pytestmark = pytest.mark.timeout(120)
-
 
 class Heard:
     def __init__(self) -> None:

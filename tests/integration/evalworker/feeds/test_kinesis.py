@@ -20,8 +20,6 @@ from harness.kinesis import Consumer, KinesisLocal, Seen, aws_client, seen
 from harness.platform import eventually
 from sandbox.emulator import Emulator
 
-pytestmark = pytest.mark.timeout(300)
-
 ONLY_SHARD: Final = "shardId-000000000000"
 # A batch longer than any lease lives unrenewed: about ten seconds.
 SLOW_S: Final = 35
