@@ -470,7 +470,8 @@ async def test_an_account_that_is_away_is_asked_again_and_comes_back_as_it_was(t
         topic = await receiver.subscribe(session, aws.url, "kept")
         account = Account(aws, session, cloudwatch, receiver)
         await account.alarm("kept", "kept", AlarmActions=[topic])
-        await account.datum("kept", 5, Timestamp=datetime.now(UTC) - timedelta(minutes=1))
+        for minutes in range(-1, 4):  # the minute that was last is another by the time it is back
+            await account.datum("kept", 5, Timestamp=datetime.now(UTC) + timedelta(minutes=minutes))
         await aws.stop()
         async with serve_alarms(session, endpoint_url=aws.url, every_s=0.05) as evaluator:
             async with asyncio.timeout(30):
