@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from infra.assembly import templates_of
 from infra.document import replaced
-from infra.settings import FOLDER, read_deployment
+from infra.settings import FOLDER, named_deployment
 from llmplatform import fixed_costs
 from llmplatform.fixed_costs import MonthlyLine, Service
 from llmplatform.prices import load_prices
@@ -120,7 +120,7 @@ def _amount(usd: Decimal | None) -> str:
 
 def main() -> None:
     """Write the table into the document."""
-    both = {name: read_deployment(FOLDER / f"{name}.toml") for name in ("dev", "prod")}
+    both = {name: named_deployment(name) for name in ("dev", "prod")}
     (region,) = {deployment.region for deployment in both.values()}
     made = table({name: templates_of(one).values() for name, one in both.items()}, region)
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), PART, made), encoding="utf-8")

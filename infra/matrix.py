@@ -13,7 +13,7 @@ from infra.permissions.account import Account
 from infra.policy import Grant, allows, policies_of, roles_of
 from infra.resolved import Resolved
 from infra.roles import PROCESSES
-from infra.settings import FOLDER, Deployment, read_deployment
+from infra.settings import FOLDER, Deployment, named_deployment
 from infra.stacks.data import DataStack
 from infra.stacks.identity import IdentityStack
 from infra.who_may_what import Row, rows
@@ -80,7 +80,7 @@ def _column(asked: Sequence[Row], grants: Sequence[Grant]) -> list[str]:
 
 def main() -> None:
     """Write the table of production into the document."""
-    deployment = read_deployment(FOLDER / "prod.toml")
+    deployment = named_deployment("prod")
     made = matrix(Platform(App(), deployment), deployment)
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), PART, made), encoding="utf-8")
     sys.stdout.write(f"{DOCUMENT.name} has the matrix\n")

@@ -24,6 +24,7 @@ from costagg.metric_usage import (
 )
 from costagg.usage import ClientTokens, HourUsage
 from llmplatform import ids
+from llmplatform.aws.refusals import error_code
 from llmplatform.catalogue import Catalogue
 from llmplatform.clock import Clock
 from llmplatform.errors import TelemetryFault
@@ -196,5 +197,4 @@ class MetricReader:
 
 
 def _unavailable(operation: str, error: Exception) -> MetricsUnavailable:
-    why = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-    return MetricsUnavailable(f"{operation}: {safe_label(why)}")
+    return MetricsUnavailable(f"{operation}: {safe_label(error_code(error) or type(error).__name__)}")

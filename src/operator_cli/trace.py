@@ -71,7 +71,8 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
         session.client("xray") as xray,
         session.client("ssm") as ssm,
     ):
-        ledger, spans = LedgerReader(dynamodb), TraceReader(xray, SystemClock())
+        clock = SystemClock()
+        ledger, spans = LedgerReader(dynamodb), TraceReader(xray, clock)
         deadline = asyncio.get_running_loop().time() + WAIT_S
         while True:
             rows = await ledger.of_trace(trace_id)
@@ -84,7 +85,7 @@ async def _look(any_id: str, trace_id: str, region: str) -> Found | None:
                 break
             await asyncio.sleep(_LOOK_AGAIN_S)
         if not rows:
-            now = datetime.now(UTC)
+            now = clock.now()
             bars = await _told(spans.spans(trace_id, now - _WITHOUT_ROW, now))
         if not rows and bars is None:
             raise CommandFailed(f"the ledger has no row of {any_id}, and whether it has spans is unknown")

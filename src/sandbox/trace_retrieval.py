@@ -21,11 +21,15 @@ _MAX_RETRIEVALS: Final = 1_000
 
 
 class BadRetrievalError(Exception):
-    """A retrieval that X-Ray would refuse."""
+    """A retrieval that X-Ray would refuse, with the name that it has for that."""
+
+    code = "InvalidRequestException"
 
 
-class UnknownRetrievalError(Exception):
+class UnknownRetrievalError(BadRetrievalError):
     """A token that no retrieval has."""
+
+    code = "ResourceNotFoundException"
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class TraceRetrievals:
         return token
 
     def listed(self, token: str, next_token: str | None) -> dict[str, Any]:
-        """What `ListRetrievedTraces` answers. Raises UnknownRetrievalError and BadRetrievalError."""
+        """What `ListRetrievedTraces` answers. Raises BadRetrievalError."""
         retrieval = self._of(token)
         if retrieval.status == "SCHEDULED":
             retrieval.status = "COMPLETE"

@@ -27,7 +27,7 @@ from sandbox.spans import (
     xray_trace_id,
 )
 from sandbox.trace_filter import BadFilterError
-from sandbox.trace_retrieval import BadRetrievalError, TraceRetrievals, UnknownRetrievalError
+from sandbox.trace_retrieval import BadRetrievalError, TraceRetrievals
 from sandbox.trace_store import TIME_RANGES, BadSegmentError, TraceStore
 
 logger = logging.getLogger(__name__)
@@ -71,9 +71,7 @@ class Traces:
 class _RefusedError(Exception):
     """A call that X-Ray answers with an exception of the name `code`."""
 
-    def __init__(self, message: str, code: str = "InvalidRequestException") -> None:
-        super().__init__(message)
-        self.code = code
+    code = "InvalidRequestException"
 
 
 def _otlp(store: TraceStore) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -204,15 +202,10 @@ def _xray(
     async def handle(request: web.Request) -> web.Response:
         try:
             return web.json_response(await operation(held, _call(await request.read())))
-        except UnknownRetrievalError as error:
-            refused = _RefusedError(str(error), "ResourceNotFoundException")
-        except BadRetrievalError as error:
-            refused = _RefusedError(str(error))
-        except _RefusedError as error:
-            refused = error
-        return web.json_response(
-            {"Message": str(refused)}, status=400, headers={"x-amzn-ErrorType": refused.code}
-        )
+        except (_RefusedError, BadRetrievalError) as error:
+            return web.json_response(
+                {"Message": str(error)}, status=400, headers={"x-amzn-ErrorType": error.code}
+            )
 
     return handle
 

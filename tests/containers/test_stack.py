@@ -38,7 +38,7 @@ async def test_a_worker_that_is_killed_starts_again_and_works_on(stack: Stack) -
         now = stack.container("evalworker")
         return now if now["State"]["Running"] and now["RestartCount"] > before["RestartCount"] else None
 
-    now = await eventually(again, within_s=60)
+    now = await eventually(again)
     assert now["Id"] == before["Id"]
     await take_the_journey(stack)
 

@@ -13,7 +13,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template
 
 from harness.kinesis import aws_client
-from infra.settings import FOLDER, read_deployment
+from infra.settings import named_deployment
 from infra.stacks.data import DataStack
 from sandbox.emulator import ACCOUNT_ID
 
@@ -27,7 +27,7 @@ _BOOTSTRAP: Final = "/cdk-bootstrap/hnb659fds/version"
 @cache
 def data_template() -> dict[str, Any]:
     """Production's, for the emulator's account."""
-    deployment = read_deployment(FOLDER / "prod.toml").model_copy(update={"account": ACCOUNT_ID})
+    deployment = named_deployment("prod").model_copy(update={"account": ACCOUNT_ID})
     template: dict[str, Any] = Template.from_stack(DataStack(App(), deployment)).to_json()
     return template
 

@@ -121,9 +121,7 @@ async def _answered_and_scored(on: Stage) -> str:
         await _results(on, len(traces))
         again = [await _chat(client, "near", stream=False, key=key) for key in on.keys.values()]
         await _results(on, len(traces) + len(again))
-        await eventually(
-            lambda: any(call.operation == "PutLogEvents" for call in on.recorder.calls) or None, within_s=60
-        )
+        await eventually(lambda: any(call.operation == "PutLogEvents" for call in on.recorder.calls) or None)
     await _held_down(on, "evalworker", LAG)
     return traces[0]
 

@@ -22,7 +22,7 @@ from harness.platform import Laptop, isolated, running_laptop
 from infra.matrix import identity_of
 from infra.permissions.account import Account
 from infra.policy import Grant, allows, policies_of, roles_of
-from infra.settings import FOLDER, Files, read_deployment
+from infra.settings import Files, named_deployment
 from sandbox.children import Child
 from sandbox.emulator import ACCOUNT_ID, REGION
 
@@ -162,7 +162,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
 
 def _account(files: Files, keys: TenantKeys) -> tuple[Asking, dict[str, tuple[Grant, ...]]]:
     """The emulator's account, deployed: what calls ask there, and what each process may do."""
-    deployment = read_deployment(FOLDER / "dev.toml").model_copy(
+    deployment = named_deployment("dev").model_copy(
         update={"account": ACCOUNT_ID, "region": REGION, "files": files}
     )
     resolved = identity_of(deployment)

@@ -13,7 +13,7 @@ from aws_cdk import App, Stack
 from aws_cdk.assertions import Template
 
 from infra.app import Platform
-from infra.settings import FOLDER, Deployment, read_deployment
+from infra.settings import Deployment, named_deployment
 
 DeploymentName = Literal["dev", "prod"]
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @cache
 def platform_of(name: DeploymentName) -> Platform:
     """The stacks of a deployment as it comes."""
-    return Platform(App(), read_deployment(FOLDER / f"{name}.toml"))
+    return Platform(App(), named_deployment(name))
 
 
 @cache
@@ -73,4 +73,4 @@ def templates() -> Callable[[Platform], Mapping[str, Template]]:
 @pytest.fixture(scope="session")
 def deployment() -> Deployment:
     """What production is like."""
-    return read_deployment(FOLDER / "prod.toml")
+    return named_deployment("prod")

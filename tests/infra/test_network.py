@@ -13,7 +13,7 @@ from harness.ways_out import Templates, service_of, ways_out
 from infra.app import Platform
 from infra.endpoints import STARTING, endpoints
 from infra.roles import PROCESSES, Process, host_of
-from infra.settings import FOLDER, Deployment, read_deployment
+from infra.settings import Deployment, named_deployment
 from llmplatform.catalogue import load_catalogue
 
 Reader = Callable[[Stack], Template]
@@ -73,7 +73,7 @@ def test_where_the_load_balancer_is_open_its_subnets_alone_have_a_way_to_the_int
 ) -> None:
     ways = ways_out(written(dev, template))
     assert ways - set(of_tasks(ways)) == known(
-        read_deployment(FOLDER / "dev.toml"),
+        named_deployment("dev"),
         "the load balancer -> nowhere",
         "AWS::EC2::InternetGateway",
         "load-balancer subnets -> 0.0.0.0/0 by internet gateway",

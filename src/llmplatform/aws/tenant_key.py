@@ -86,12 +86,8 @@ async def give_up(kms: "KMSClient", key: TenantKey) -> None:
 
     Raises TenantFault where that may not be: who may add tenants need not be allowed to delete keys.
     """
-    try:
-        await kms.schedule_key_deletion(KeyId=key.arn, PendingWindowInDays=WAITING_PERIOD_DAYS)
-    except ClientError as error:
-        raise TenantFault(
-            f"the tenant could not be added; its key {key.arn} is left until it is added again: {error}"
-        ) from error
+    told = f"the tenant could not be added; its key {key.arn} is left until it is added again"
+    await _have_deleted(kms, key, told)
 
 
 async def _make(
@@ -99,7 +95,7 @@ async def _make(
     sts: "STSClient",
     tenant: TenantId,
     name: Callable[..., Awaitable[Any]],
-    patiently: Callable[[Callable[[], Awaitable[Any]]], Awaitable[None]],
+    patiently: Callable[[Callable[[], Awaitable[Any]]], Awaitable[object]],
 ) -> TenantKey:
     caller = await sts.get_caller_identity()
     root = f"arn:{caller['Arn'].split(':')[1]}:iam::{caller['Account']}:root"
@@ -116,36 +112,33 @@ async def _make(
         await patiently(lambda: kms.enable_key_rotation(KeyId=key.arn))
         await patiently(lambda: name(AliasName=key.alias, TargetKeyId=key.arn))
     except BaseException as reason:
-        await _let_go(kms, key, reason)
+        told = f"the tenant could not be added: {reason}; its key {key.arn} has no name and stays"
+        until = "until somebody who may erase tenants calls `aws kms schedule-key-deletion`"
+        await _have_deleted(kms, key, f"{told}, {until}")
         raise
     return key
 
 
-async def _let_go(kms: "KMSClient", key: TenantKey, reason: BaseException) -> None:
-    """Have KMS delete a key that got no name. Raises TenantFault, which names it, where that may not be."""
+async def _have_deleted(kms: "KMSClient", key: TenantKey, otherwise: str) -> None:
+    """Have KMS delete a key. Raises TenantFault that says `otherwise` where that may not be."""
     try:
         await kms.schedule_key_deletion(KeyId=key.arn, PendingWindowInDays=WAITING_PERIOD_DAYS)
     except ClientError as refusal:
-        raise TenantFault(
-            f"the tenant could not be added: {reason}; its key {key.arn} has no name and stays,"
-            " until somebody who may erase tenants calls `aws kms schedule-key-deletion`"
-        ) from refusal
+        raise TenantFault(f"{otherwise}: {refusal}") from refusal
 
 
-async def _once_seen(call: Callable[[], Awaitable[Any]], *, waiting: Waiting, ask_again_s: float) -> None:
-    """Make a call that a new key's tags allow. Raises what it raises when they must have been seen."""
+async def _once_seen(call: Callable[[], Awaitable[Any]], *, waiting: Waiting, ask_again_s: float) -> object:
+    """The answer to a call that a new key's tags allow. Raises what that raises once they must be seen."""
     for attempt in range(_ATTEMPTS):
         try:
-            await call()
+            return await call()
         except ClientError as error:
             if error_code(error) != "AccessDeniedException":
                 raise
             if not attempt:
                 waiting("IAM may not see the new key's tags yet: asking again, for five minutes")
             await asyncio.sleep(ask_again_s)
-        else:
-            return
-    await call()
+    return await call()
 
 
 def key_policy(tenant: TenantId, root: str) -> dict[str, Any]:

@@ -36,12 +36,15 @@ MADE_BY: Final[Mapping[str, Stack]] = {
 """Checks by name, with the stack that makes what they look for."""
 _TO_DELETE: Final = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
 """States of a stack that was never there, or is gone by half: it can only be deleted."""
-_IN_PART: Final = frozenset(
-    {"CREATE_FAILED", "CREATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS"}
-)
 _NEVER_BEGUN: Final = "REVIEW_IN_PROGRESS"
 """Of a change set that nobody has executed."""
-_ABSENT: Final = _TO_DELETE | _IN_PART | {_NEVER_BEGUN}
+_ABSENT: Final = _TO_DELETE | {
+    "CREATE_FAILED",
+    "CREATE_IN_PROGRESS",
+    "ROLLBACK_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+    _NEVER_BEGUN,
+}
 _THERE: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 
 Stacks = Mapping[Stack, str]

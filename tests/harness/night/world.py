@@ -204,7 +204,7 @@ async def night(folder: Path) -> AsyncIterator[World]:
         await _tell(world)
         await _ring(world)
         async with httpx.AsyncClient(base_url=world.console_url) as http:
-            await until(http.get, "/readyz", within_s=60)
+            await until(http.get, "/readyz")
         world.took_s = time.monotonic() - started
         looking = asyncio.create_task(_look_every_minute(world))
         try:

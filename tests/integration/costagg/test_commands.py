@@ -133,13 +133,13 @@ async def test_every_so_often_until_it_is_told_to_stop(shell: Shell) -> None:
     """Also in the middle of a run, and by its parent's end."""
     environment = shell.environment()
     async with costagg(shell.folder, "run", "--every", "0.2", environment=environment) as process:
-        await eventually(lambda: process.told().count('"costs are computed"') >= 3 or None, within_s=60)
+        await eventually(lambda: process.told().count('"costs are computed"') >= 3 or None)
         process.process.terminate()
         assert (await process.ended()).status == 0
     async with costagg(
         shell.folder, "run", "--every", "60", "--until-stdin-ends", environment=environment, piped=True
     ) as process:
-        await eventually(lambda: '"costs are computed"' in process.told() or None, within_s=60)
+        await eventually(lambda: '"costs are computed"' in process.told() or None)
         assert process.process.stdin is not None
         process.process.stdin.close()
         assert (await process.ended()).status == 0
@@ -222,7 +222,7 @@ async def test_a_run_that_is_stopped_on_its_way_says_so(shell: Shell) -> None:
 async def test_bills_are_served_until_it_is_told_to_stop(shell: Shell) -> None:
     environment = shell.environment(COST_API_PORT="0")
     async with costagg(shell.folder, "serve", environment=environment) as process:
-        port = await eventually(lambda: _port(process.told()), within_s=60)
+        port = await eventually(lambda: _port(process.told()))
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/v1/costs")).status_code == 401

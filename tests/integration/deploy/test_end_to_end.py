@@ -104,7 +104,7 @@ async def a_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
         for tenant in TENANTS:
             options = ("--content-mode", "full", "--eval-sample-rate", "1", "--own-key")
             world.keys[tenant] = (await world.command("tenant", "add", tenant, *options)).split()[0]
-        gateway = await stack.enter_async_context(laptop.gateway(within_s=60))
+        gateway = await stack.enter_async_context(laptop.gateway())
         await stack.enter_async_context(worker_process(laptop, "worker"))
         for tenant in TENANTS:
             world.traces[tenant] = [await chat(gateway, world.keys[tenant]) for _ in range(CHATS)]

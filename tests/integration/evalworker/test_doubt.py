@@ -49,7 +49,7 @@ async def test_a_candidate_that_the_judge_fails_at_is_put_aside_though_its_shard
 ) -> None:
     async with account.worker() as worker:
         fails_at(worker, account, b"POISON", script)
-        await brought(worker.evaluator, [record(sample(completion="POISON"))], within_s=60)
+        await brought(worker.evaluator, [record(sample(completion="POISON"))])
         assert dict(worker.evaluator.tally.parked) == {"judge_failed": 1}
         assert worker.evaluator.tally.scored == 0
         assert not worker.judge.circuit_open, "the others are judged"
@@ -59,7 +59,7 @@ async def test_a_candidate_that_the_judge_fails_at_is_put_aside_though_its_shard
 async def test_a_first_candidate_that_is_refused_does_not_hold_up_its_shard(account: Account) -> None:
     async with account.worker() as worker:
         fails_at(worker, account, b"POISON", refusing(400, "ValidationException"))
-        await brought(worker.evaluator, [record(sample(completion="POISON"))], within_s=60)
+        await brought(worker.evaluator, [record(sample(completion="POISON"))])
         tally = worker.evaluator.tally
         assert tally.parked["judge_failed"] + tally.skipped["judge_refused"] == 1
 
@@ -74,7 +74,7 @@ async def test_a_bug_at_one_candidate_does_not_hold_up_its_shard(account: Accoun
             return begin(candidate)
 
         worker.judge._begin = stumbles  # type: ignore[method-assign]
-        await brought(worker.evaluator, [record(sample(completion="POISON"))], within_s=60)
+        await brought(worker.evaluator, [record(sample(completion="POISON"))])
         assert dict(worker.evaluator.tally.parked) == {"judge_failed": 1}
 
 
@@ -90,7 +90,7 @@ async def test_a_judge_that_went_away_after_an_answer_is_waited_for(account: Acc
         assert worker.evaluator.tally.pending == 1
         account.judge(verdict())
         account.runtime.scripts[FAILS] = verdict()
-        await brought(worker.evaluator, both[1:], within_s=60)
+        await brought(worker.evaluator, both[1:])
         assert worker.evaluator.tally.scored == 2
 
 
@@ -99,7 +99,7 @@ async def test_asking_about_a_specimen_is_paid_for_and_holds_no_words_of_the_ten
 ) -> None:
     async with account.worker() as worker:
         fails_at(worker, account, b"POISON", refusing(500, "InternalServerException"))
-        await brought(worker.evaluator, [record(sample(completion="POISON"))], within_s=60)
+        await brought(worker.evaluator, [record(sample(completion="POISON"))])
         await worker.delivered(within_s=60)
     calls = account.runtime.calls.of(JUDGE)
     rows = await account.judge_rows()
@@ -115,5 +115,5 @@ async def test_a_bug_at_looking_results_up_does_not_hold_up_a_shard(account: Acc
             raise ValueError
 
         worker.evaluator._results.known = stumbles  # type: ignore[method-assign, assignment]
-        await brought(worker.evaluator, [record(sample())], within_s=60)
+        await brought(worker.evaluator, [record(sample())])
         assert dict(worker.evaluator.tally.parked) == {"worker_failed": 1}

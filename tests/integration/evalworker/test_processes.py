@@ -47,7 +47,7 @@ class Tenant:
     async def goes_on(self, chats: int) -> None:
         """Wait for so many more of its chats."""
         enough = len(self.statuses) + chats
-        await eventually(lambda: len(self.statuses) >= enough or None, within_s=60)
+        await eventually(lambda: len(self.statuses) >= enough or None)
 
     async def chat(self) -> None:
         async with self.gateway.http() as client:
@@ -110,7 +110,6 @@ async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_
             laptop.runtime.scripts[JUDGE] = msgspec.structs.replace(verdict(), header_delay_ms=60_000)
             await eventually(
                 lambda: any(call.ended is None for call in laptop.runtime.calls.of(JUDGE)) or None,
-                within_s=60,
             )
             first.kill()
             await first.ended

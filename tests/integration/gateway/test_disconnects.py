@@ -112,7 +112,7 @@ async def test_a_storm_of_cancels_leaves_nothing_behind() -> None:
         gateway.runtime.scripts["scripted-bedrock"] = Script(token_count=20, interval_ms=5)
         models = ["scripted-openai", "scripted-bedrock"] * 20
         await asyncio.gather(*(leave_after(gateway, model, chunks=2) for model in models))
-        await gateway.record(len(models), within_s=60)
+        await gateway.record(len(models))
         assert gateway.gateway.in_flight.total == 0
         assert not gateway.gateway.lifelines.active
         answered = await gateway.openai().chat.completions.create(model="scripted-bedrock", messages=HELLO)  # type: ignore[arg-type]

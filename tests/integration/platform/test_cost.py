@@ -476,7 +476,7 @@ async def test_the_tenant_sees_its_bill_and_nobody_elses(spent: Spent) -> None:
         "group_by": "model_id,endpoint_type,layer,price_key,charge_class,usage_source",
     }
     async with costagg(world.laptop.folder, "serve", environment=environment) as api:
-        url = await eventually(lambda: _served_at(api.told()), within_s=60)
+        url = await eventually(lambda: _served_at(api.told()))
         async with httpx.AsyncClient(
             base_url=url, headers={"authorization": f"Bearer {world.keys[TENANT]}"}, timeout=20
         ) as client:

@@ -61,7 +61,7 @@ async def test_a_key_protects_what_was_said_until_it_is_gone(
         kms = laptop.boto3("kms")
         arn = kms.create_key()["KeyMetadata"]["Arn"]
         kms.create_alias(AliasName="alias/acme", TargetKeyId=arn)
-        async with laptop.gateway(within_s=60) as gateway:
+        async with laptop.gateway() as gateway:
             await ask(gateway, 5)
             events = await samples(laptop, 5)
             keys = ContentKeys(region=REGION, endpoint_url=laptop.aws.url, credentials=CREDENTIALS)
@@ -97,7 +97,7 @@ async def test_what_was_sealed_before_a_rotation_opens_after_it(tmp_path: Path) 
             key = await made(kms_url)
             events: list[SampleEvent] = []
             for number in (2, 4):  # a gateway keeps a data key: the second one asks for its own
-                async with laptop.gateway(within_s=60, AWS_ENDPOINT_URL_KMS=kms_url) as gateway:
+                async with laptop.gateway(AWS_ENDPOINT_URL_KMS=kms_url) as gateway:
                     await ask(gateway, 2)
                     events = await samples(laptop, number)
                 kms.rotate_key_on_demand(KeyId=key.arn)
@@ -116,12 +116,12 @@ async def test_what_was_sealed_before_the_alias_got_another_key_opens_under_the_
         laptop.runtime.scripts[MODEL] = Script(text=CANARY, interval_ms=1)
         kms = laptop.boto3("kms")
         former = (await made(laptop.aws.url)).arn
-        async with laptop.gateway(within_s=60) as gateway:
+        async with laptop.gateway() as gateway:
             await ask(gateway, 2)
             await samples(laptop, 2)
         present = kms.create_key()["KeyMetadata"]["Arn"]
         kms.update_alias(AliasName=alias_of(TenantId(TENANT)), TargetKeyId=present)
-        async with laptop.gateway(within_s=60) as gateway:
+        async with laptop.gateway() as gateway:
             await ask(gateway, 2)
             events = await samples(laptop, 4)
         keys = ContentKeys(region=REGION, endpoint_url=laptop.aws.url, credentials=CREDENTIALS)

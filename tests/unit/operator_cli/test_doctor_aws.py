@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings import FOLDER, read_deployment
+from infra.settings import named_deployment
 from llmplatform.aws.tables import CONTENT_LOGS
 from operator_cli.doctor_aws.billing import budget_check, export_check, on_the_tag, tag_check
 from operator_cli.doctor_aws.endpoints import endpoint_check
@@ -108,7 +108,7 @@ def test_a_quota_that_no_name_gives_away_is_unknown(scope: str, model_name: str,
 
 
 def test_fargate_has_room_for_production_at_its_most() -> None:
-    prod = read_deployment(FOLDER / "prod.toml")
+    prod = named_deployment("prod")
     services = (prod.gateway, prod.evalworker, prod.billing_api, prod.console)
     most = sum(service.cpu * service.most for service in services) / 1024
     rolled_out = prod.gateway.cpu * prod.gateway.least / 1024
