@@ -1,8 +1,9 @@
 """A worker process for tests: the Kinesis feed before a processor that does what its records say.
 
-    {"id": "7", "again": 2, "raises": 1, "slow_s": 3, "held_by": "a"}
+    {"id": "7", "again": 2, "raises": 1, "until_stopped": true, "slow_s": 3, "held_by": "a"}
 
-Brought again twice; the processor raises once; three seconds long; unfinished while the file `a` exists.
+Brought again twice; the processor raises once; begun only when the worker is told to stop; three seconds
+long; unfinished while the file `a` exists.
 SIGTERM stops the feed, SIGINT cancels it. It is told by the environment; writes each record that it meets
 to WORKER.seen, its figures to WORKER.figures.
 """
@@ -26,9 +27,10 @@ from llmplatform.process.parent import end_with_stdin
 class ScriptedProcessor:
     """Does what the records say."""
 
-    def __init__(self, worker: str, folder: Path) -> None:
+    def __init__(self, worker: str, folder: Path, stop: asyncio.Event) -> None:
         self._worker = worker
         self._folder = folder
+        self._stop = stop
         self._seen_file = os.open(folder / f"{worker}.seen", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._times: Counter[str] = Counter()
 
@@ -49,6 +51,8 @@ class ScriptedProcessor:
         times = self._times[str(document["id"])]
         if times <= float(document.get("raises", 0)):
             raise ValueError("as the record says")
+        if document.get("until_stopped"):
+            await self._stop.wait()
         await asyncio.sleep(float(document.get("slow_s", 0)))
         held = "held_by" in document and (self._folder / str(document["held_by"])).exists()
         return held or times <= float(document.get("again", 0))
@@ -60,8 +64,9 @@ class ScriptedProcessor:
 
 async def main() -> None:
     worker, folder = os.environ["FEED_WORKER"], Path(os.environ["FEED_FOLDER"])
+    stop = asyncio.Event()
     feed = KinesisFeed(
-        ScriptedProcessor(worker, folder),
+        ScriptedProcessor(worker, folder, stop),
         stream=os.environ["FEED_STREAM"],
         application_name=os.environ["FEED_APPLICATION"],
         region=os.environ["AWS_REGION"],
@@ -72,7 +77,6 @@ async def main() -> None:
         shard_sync_ms=1_000,
         grace_s=float(os.environ.get("FEED_GRACE_S", "2")),
     )
-    stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     end_with_stdin()
     running = asyncio.create_task(feed.run(stop))

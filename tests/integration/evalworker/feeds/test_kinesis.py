@@ -134,7 +134,7 @@ async def _sharing(chapter: Chapter) -> None:
     await kinesis.merge(chapter.name, *children)
     chapter.send(*(f"merged-{n}" for n in range(10)))
     await chapter.all_seen()
-    facts["cancelled in time"] = await a.cancel(8)
+    facts["ended when cancelled"] = await a.cancel(WITHIN_S)
     facts["shards that were read"] = {one.shard_id for one in chapter.seen()}
 
 
@@ -158,17 +158,17 @@ async def _endings(chapter: Chapter) -> None:
     chapter.send("stopped", held_by="stop")
     await chapter.until(lambda: chapter.times("stopped", "stopped-one") > 1)
     before = chapter.checkpoint(ONLY_SHARD)
-    facts["stopped by itself"] = await stopped.stop(12)
+    facts["stopped by itself"] = await stopped.stop(WITHIN_S)
     facts["given up at the stop"] = chapter.times("given up stopped", "stopped-one")
     facts["stop moved the checkpoint"] = chapter.checkpoint(ONLY_SHARD) != before
     chapter.let_go("stop")
 
     heir = await chapter.start("heir")
     await chapter.until(lambda: chapter.times("stopped", "heir") > 0)
-    chapter.send("slow while stopping", slow_s=1)
-    await chapter.until(lambda: chapter.times("slow while stopping") > 0)
+    chapter.send("ends while stopping", until_stopped=True, slow_s=1)
+    await chapter.until(lambda: chapter.times("ends while stopping") > 0)
     before = chapter.checkpoint(ONLY_SHARD)
-    await heir.stop(12)
+    await heir.stop(WITHIN_S)
     facts["grace moved the checkpoint"] = chapter.checkpoint(ONLY_SHARD) != before
 
 
@@ -318,7 +318,7 @@ def test_who_is_pushed_to_subscribes_again_when_a_subscription_is_over(story: di
 
 
 def test_a_feed_that_is_cancelled_ends_its_consumer(sharing: Chapter) -> None:
-    assert sharing.facts["cancelled in time"]
+    assert sharing.facts["ended when cancelled"]
 
 
 def test_a_batch_that_ends_within_the_grace_is_checkpointed(endings: Chapter) -> None:
