@@ -19,6 +19,7 @@ import aiohttp
 
 from llmplatform.aws.sessions import aws_session
 from llmplatform.aws.sigv4 import Credentials
+from sandbox.ports import free_port
 
 READY_WITHIN_S: Final = 30.0
 STOP_WITHIN_S: Final = 10.0
@@ -126,7 +127,7 @@ class Emulator:
         with self.log_file.open("ab") as log, socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind((self._host, self.port))
+                listener.bind((self._host, self.port or free_port(self._host) or 0))
             except OSError as error:
                 raise EmulatorError(f"port {self.port} is taken") from error
             self.port = listener.getsockname()[1]

@@ -8,9 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from sandbox.background import (
     cost_job,
 )
 from sandbox.children import Child, ChildFailed
+from sandbox.ports import free_port
 from sandbox.settings import SandboxSettings
 from sandbox.state import (
     Running,
@@ -52,8 +51,6 @@ GATEWAY_READY_WITHIN_S: Final = 60.0
 GATEWAY_STOPS_WITHIN_S: Final = 35.0
 SANDBOX_STOPS_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.1
-# Below those that systems give to outgoing connections: one of them could take it before the gateway does.
-_QUIET_PORTS: Final = range(18_000, 32_000)
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -192,12 +189,12 @@ def address_of(
     wish = environ.get(variable)
     if wish is None:
         usual = last.get(variable, at_first)
-        port = _free_port(host, usual)
+        port = free_port(host, usual)
         if port is None:
-            port = _free_port(host, 0)
+            port = free_port(host, 0)
             note(f"port {usual} is taken: {port} instead; {variable} chooses one")
     else:
-        port = _free_port(host, int(wish)) if wish.isascii() and wish.isdigit() else None
+        port = free_port(host, int(wish)) if wish.isascii() and wish.isdigit() else None
     if port is None:
         raise CannotStart(f"{variable}={wish} cannot be had on {host}; 0 takes any free port")
     return Address(host, port)
@@ -212,7 +209,7 @@ def sandbox_ports(environ: Mapping[str, str], last: Mapping[str, int]) -> dict[s
         if name.startswith("SANDBOX_")
         and name not in environ
         and str(port) not in chosen
-        and _free_port("127.0.0.1", port) is not None
+        and free_port("127.0.0.1", port) is not None
     }
 
 
@@ -304,21 +301,3 @@ async def _stop(child: Child, within_s: float, audience: Audience) -> None:
         audience.note(f"{child.name} did not stop in {within_s:g} s and was ended by force")
     else:
         audience.step(f"{child.name} stopped", time.monotonic() - started)
-
-
-def _free_port(host: str, port: int) -> int | None:
-    """`port`, or any for 0, if it can be had now."""
-    if port == 0:
-        tries = random.sample(_QUIET_PORTS, 100)
-        return next((found for candidate in tries if (found := _bindable(host, candidate))), None)
-    return _bindable(host, port)
-
-
-def _bindable(host: str, port: int) -> int | None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError):
-            return None
-        return port

@@ -5,6 +5,8 @@ import contextlib
 from types import TracebackType
 from typing import Self
 
+from harness.platform import free_port
+
 
 class Cuttable:
     """A TCP proxy before a local port: `async with Cuttable(port) as way: way.url; await way.cut()`.
@@ -14,7 +16,7 @@ class Cuttable:
 
     def __init__(self, upstream_port: int) -> None:
         self._upstream_port = upstream_port
-        self._port = 0
+        self._port = free_port()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._passing: set[asyncio.Task[None]] = set()
@@ -36,7 +38,6 @@ class Cuttable:
     async def mend(self) -> None:
         """Let through again."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Break what is open, refuse what comes."""

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +28,7 @@ from llmplatform.ledger import LedgerRow, decode_item
 from llmplatform.policy import ContentMode, TenantPolicy
 from llmplatform.tenants import Tenants
 from llmplatform.testing import make_policy
+from sandbox import ports
 from sandbox.children import Child
 from sandbox.emf_intake import EmfIntake, serve_emf
 from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
@@ -247,10 +247,10 @@ def isolated(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that is started later, or is away for a while."""
+    port = ports.free_port("127.0.0.1")
+    assert port is not None
+    return port
 
 
 async def eventually(look: Callable[[], ResultT | None], *, within_s: float = 60.0) -> ResultT:

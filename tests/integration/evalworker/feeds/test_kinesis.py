@@ -196,9 +196,7 @@ async def _outages(chapter: Chapter, store: Cuttable) -> None:
 async def _play(folder: Path) -> dict[str, Chapter]:
     async with KinesisLocal(folder) as kinesis, Emulator(folder) as aws, fanned_out(kinesis) as fan_out:
         leases = aws_client("dynamodb", aws.url)
-        store = Cuttable(aws.port)
-        await store.mend()
-        await store.cut()  # it has an address by now, where nobody listens
+        store = Cuttable(aws.port)  # it has an address, where nobody listens yet
         usual = {**aws.environment(), "AWS_ENDPOINT_URL_KINESIS": kinesis.url}
         # One attempt a call: kcl-rs gives its own start up after twenty.
         through_store = {**usual, "AWS_ENDPOINT_URL_DYNAMODB": store.url, "AWS_MAX_ATTEMPTS": "1"}
