@@ -22,6 +22,7 @@ class AlarmReceiver:
     url: str = ""
     notifications: list[dict[str, Any]] = field(default_factory=list)
     confirmed: list[str] = field(default_factory=list)
+    _forgotten: int = 0
     _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def messages(self, topic_arn: str | None = None) -> list[dict[str, Any]]:
@@ -37,6 +38,21 @@ class AlarmReceiver:
         async with asyncio.timeout(WITHIN_S), self._came:
             await self._came.wait_for(lambda: len(self.messages(topic_arn)) >= count)
         return self.messages(topic_arn)
+
+    async def all_told(self, cloudwatch: Any) -> None:
+        """Wait until all is here that an account's alarms say they have sent. Raises TimeoutError."""
+        pages = cloudwatch.get_paginator("describe_alarm_history").paginate(
+            AlarmTypes=["MetricAlarm", "CompositeAlarm"], HistoryItemType="Action"
+        )
+        summaries = [item["HistorySummary"] async for page in pages for item in page["AlarmHistoryItems"]]
+        sent = sum(summary.startswith("Successfully") for summary in summaries)
+        async with asyncio.timeout(WITHIN_S), self._came:
+            await self._came.wait_for(lambda: self._forgotten + len(self.notifications) >= sent)
+
+    def forget(self) -> None:
+        """Keep nothing of what came so far."""
+        self._forgotten += len(self.notifications)
+        self.notifications.clear()
 
     async def subscribe(self, session: aioboto3.Session, endpoint_url: str, topic: str) -> str:
         """Make a topic, subscribe to it and confirm; its ARN."""

@@ -31,7 +31,7 @@ class ConsoleProcess:
     def browser(self, *, key: str | None = None) -> httpx.AsyncClient:
         """A client that accepts pages."""
         headers = {"accept": "text/html"} | ({"authorization": f"Bearer {key}"} if key else {})
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30.0)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60.0)
 
     def logged(self) -> list[dict[str, Any]]:
         """What the process logged."""

@@ -5,7 +5,6 @@ evaluator decides at times that are handed to it: good values hours ago, bad one
 waited for in the minutes to come. All of it happens once, for all tests of the file.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,10 +101,7 @@ class Account:
 
     async def sent(self, state: str = "ALARM") -> list[tuple[str, dict[str, Any]]]:
         """What came so far and is on its way, with the topic's name."""
-        came = -1
-        while came != len(self.receiver.notifications):
-            came = len(self.receiver.notifications)
-            await asyncio.sleep(0.3)
+        await self.receiver.all_told(self.cloudwatch)
         return [
             (envelope["TopicArn"].rpartition(":")[2], message)
             for envelope, message in zip(self.receiver.notifications, self.receiver.messages(), strict=True)
@@ -171,7 +167,8 @@ async def ring_everything(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
         await account.forget()
         flapping = await _flapping(account, now - timedelta(minutes=30))
         await account.forget()
-        receiver.notifications.clear()
+        await receiver.all_told(cloudwatch)
+        receiver.forget()
         quiet, sent_when_quiet, ringing, sent = await _all_rules(account, now)
         yield Rung(quiet, sent_when_quiet, ringing, sent, timeline, sent_of_incident, flapping)
 

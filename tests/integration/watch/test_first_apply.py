@@ -1,6 +1,5 @@
 """The first `watch apply` of an account with traffic: what is well is not told, and what is not is."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,6 +58,7 @@ class FixedWorld:
 class Account:
     """An account with traffic and somebody on call."""
 
+    cloudwatch: Any
     applying: Applying
     world: FixedWorld
     feed: AlarmFeed
@@ -85,12 +85,9 @@ class Account:
 
     async def sent(self) -> list[tuple[str, str]]:
         """Name and state of each message since this was last asked, those on their way included."""
-        came = -1
-        while came != len(self.receiver.notifications):
-            came = len(self.receiver.notifications)
-            await asyncio.sleep(0.3)
+        await self.receiver.all_told(self.cloudwatch)
         told = [(each["AlarmName"], each["NewStateValue"]) for each in self.receiver.messages()]
-        self.receiver.notifications.clear()
+        self.receiver.forget()
         return told
 
 
@@ -114,7 +111,8 @@ async def with_traffic(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         pacer, world = Pacer(clock, pause=at_once), FixedWorld()
         reads: Any = world
         applying = Applying(AlarmStore(cloudwatch, tagging, pacer), reads, ACCOUNT, pacer, clock)
-        yield Account(applying, world, AlarmFeed(intake, cloudwatch), AlarmEvaluator(cloudwatch), receiver)
+        feed, evaluator = AlarmFeed(intake, cloudwatch), AlarmEvaluator(cloudwatch)
+        yield Account(cloudwatch, applying, world, feed, evaluator, receiver)
 
 
 async def test_what_is_well_is_not_told_and_what_is_not_is_told_once(account: Account) -> None:

@@ -10,11 +10,12 @@ import pytest_asyncio
 
 from llmplatform import metrics as ours
 from llmplatform.aws.tables import EVAL_DETECTOR
-from llmplatform.clock import SystemClock
 from llmplatform.eval_status import STATUS_ENTRY, STATUSES, SeriesStatus, encode_statuses
+from llmplatform.testing import FakeClock
 from sandbox.emulator import Emulator, sandbox_session
 from sandbox.provision import provision
 from watch.metric_queries import Span, wanted
+from watch.reading import alarms, standing
 from watch.reading.alarms import AlarmReader
 from watch.reading.aws_calls import AwsCalls, count_calls_of, counted
 from watch.reading.metrics import MetricReader
@@ -33,6 +34,8 @@ WHOLE = Span.whole(SPAN.first, SPAN.end)
 """Seventeen minutes, which begin at no multiple of themselves."""
 FIRST = SPAN.first + timedelta(minutes=1, seconds=5)
 LAST = SPAN.end - timedelta(seconds=5)
+WITHIN_S = 60.0
+"""A busy machine may take its time."""
 
 
 @dataclass
@@ -72,8 +75,14 @@ async def emulated(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cl
             yield Clients(cloudwatch, dynamodb)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reading in (alarms, standing):
+        monkeypatch.setattr(reading, "WITHIN_S", WITHIN_S)
+
+
 async def test_series_by_minute_have_gaps_and_the_whole_time_is_one_value(aws: Clients) -> None:
-    async with MetricReader(aws.cloudwatch, SystemClock()) as reader:
+    async with MetricReader(aws.cloudwatch, FakeClock(END), within_s=WITHIN_S) as reader:
         series = [ttft("Average"), ttft("p99"), ttft("SampleCount"), ttft("Average", "zeta")]
         with counted(AwsCalls()) as calls:
             figures = await reader.read(wanted(series, SPAN, WHOLE))
@@ -90,7 +99,7 @@ async def test_series_by_minute_have_gaps_and_the_whole_time_is_one_value(aws: C
 
 
 async def test_what_was_just_read_is_no_call(aws: Clients) -> None:
-    async with MetricReader(aws.cloudwatch, SystemClock()) as reader:
+    async with MetricReader(aws.cloudwatch, FakeClock(END), within_s=WITHIN_S) as reader:
         await reader.read(wanted([ttft("Average")], SPAN))
         with counted(AwsCalls()) as calls:
             await reader.read(wanted([ttft("Average")], SPAN))
@@ -113,7 +122,7 @@ async def test_what_rings_is_asked_for_alone(aws: Clients) -> None:
     for name in ("llm-platform/tenant/acme/ttft-p99", "other"):
         await aws.cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="late")
     sns: object = None
-    reader = AlarmReader(aws.cloudwatch, sns, SystemClock())  # type: ignore[arg-type]  # nobody is told here
+    reader = AlarmReader(aws.cloudwatch, sns, FakeClock(END))  # type: ignore[arg-type]  # nobody is told here
     assert [alarm.name for alarm in await reader.ringing()] == ["llm-platform/tenant/acme/ttft-p99"]
 
 
@@ -126,6 +135,6 @@ async def test_how_scores_stand_is_one_call_for_all_tenants(aws: Clients) -> Non
         Item={"owner": {"S": "acme"}, "entry": {"S": STATUS_ENTRY}, STATUSES: encode_statuses([status])},
     )
     with counted(AwsCalls()) as calls:
-        standing = await StandingReader(aws.dynamodb, SystemClock()).of(["acme", "zeta"])
+        stand = await StandingReader(aws.dynamodb, FakeClock(END)).of(["acme", "zeta"])
     assert calls.count == 1
-    assert standing.by_tenant == {"acme": (status,), "zeta": ()}
+    assert stand.by_tenant == {"acme": (status,), "zeta": ()}

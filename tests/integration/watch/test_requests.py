@@ -23,7 +23,7 @@ from llmplatform.evaluations import encode_result
 from llmplatform.invocation import InvocationRecord, Outcome
 from llmplatform.ledger import decode_item, encode_item
 from llmplatform.policy import Objectives
-from llmplatform.testing import make_policy, make_record
+from llmplatform.testing import FakeClock, make_policy, make_record
 from llmplatform.tracecontext import TraceContext
 from sandbox.emulator import CREDENTIALS, REGION, Emulator, sandbox_session
 from sandbox.provision import provision
@@ -40,6 +40,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOW = datetime.now(UTC).replace(minute=20, second=0, microsecond=0) - timedelta(hours=2)
 TENANTS = {"acme": make_policy("acme", objectives=Objectives(ttft_p99_ms=1_000)), "zeta": make_policy("zeta")}
+WITHIN_S = 60.0
+"""A busy machine may take its time."""
 OUTCOMES = (Outcome.COMPLETED, Outcome.COMPLETED, Outcome.BACKEND_FAILED, Outcome.REFUSED)
 
 
@@ -110,7 +112,7 @@ async def lean(aws: Emulator) -> AsyncIterator[DynamoDb]:
 
 @pytest.fixture
 def search(lean: DynamoDb) -> RequestSearch:
-    return RequestSearch(lean, SystemClock())
+    return RequestSearch(lean, FakeClock())
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -182,14 +184,14 @@ async def test_a_page_counts_each_call_once(aws: Emulator) -> None:
         timeout_s=60,
     )
     async with http:
-        search = RequestSearch(DynamoDb(http), SystemClock())
+        search = RequestSearch(DynamoDb(http), FakeClock())
         with counted(AwsCalls()) as calls:
             found = await search.page(TENANTS, Filters(), NOW - timedelta(hours=3), NOW, wanted=500)
     assert calls.count == found.queries > 0
 
 
 async def test_a_search_that_is_cut_short_says_how_far_it_looked_and_goes_on(lean: DynamoDb) -> None:
-    impatient = RequestSearch(lean, SystemClock(), most_queries=20)
+    impatient = RequestSearch(lean, FakeClock(), most_queries=20)
     filters = Filters.asked({"error": "never"})
     found = await impatient.page(TENANTS, filters, NOW - timedelta(days=7), NOW)
     assert found.rows == ()
@@ -233,8 +235,9 @@ async def test_low_scores_lead_to_their_rows(search: RequestSearch, dynamodb: An
     assert await scores.of_trace(row.trace_id, "nobody") == ()
 
 
-async def test_the_tail_reads_what_has_just_ended(search: RequestSearch, dynamodb: Any) -> None:
+async def test_the_tail_reads_what_has_just_ended(lean: DynamoDb, dynamodb: Any) -> None:
     now = datetime.now(UTC)
+    search = RequestSearch(lean, FakeClock(now))
     fresh = make_record(
         request_id=ids.request_id(int((now - timedelta(minutes=3)).timestamp() * 1_000), uuid4().bytes[:10]),
         received_at=now - timedelta(minutes=3),
@@ -262,8 +265,9 @@ async def test_the_log_is_asked_for_a_traces_lines(aws: Emulator) -> None:
                 for one, tenant in ((trace_id, "acme"), (trace_id, "globex"), (other, "acme"))
             ],
         )
-        lines = await LogLineReader(logs).of_trace(trace_id, now, now)
-        own = await LogLineReader(logs).of_trace(trace_id, now, now, "acme")
+        reader = LogLineReader(logs, within_s=WITHIN_S)
+        lines = await reader.of_trace(trace_id, now, now)
+        own = await reader.of_trace(trace_id, now, now, "acme")
     assert {json.loads(line.message)["trace_id"] for line in lines} == {ids.as_uuid(trace_id)}
     assert [json.loads(line.message)["tenant_id"] for line in lines] == ["acme", "globex"]
     assert [json.loads(line.message)["tenant_id"] for line in own] == ["acme"]
@@ -287,7 +291,7 @@ async def test_xray_tells_spans_and_whose_they_are(traces: Traces) -> None:
     }
     async with sandbox_session().client("xray", endpoint_url=traces.url) as xray:
         await xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])
-        reader, now = TraceReader(xray, SystemClock()), datetime.now(UTC)
+        reader, now = TraceReader(xray, SystemClock(), within_s=WITHIN_S), datetime.now(UTC)
         for tenant in (None, "acme"):
             assert [bar.name for bar in await reader.spans(trace_id, now, now, tenant)] == ["gateway"]
         assert await reader.spans(trace_id, now, now, "globex") == ()
@@ -303,5 +307,6 @@ async def test_a_trace_of_many_spans_is_read_to_its_last(traces: Traces) -> None
             json.dumps({**span, "start_time": first + number, "end_time": first + number})
         )
     async with sandbox_session().client("xray", endpoint_url=traces.url) as xray:
-        bars = await TraceReader(xray, SystemClock()).spans(trace_id, datetime.now(UTC), datetime.now(UTC))
+        reader, now = TraceReader(xray, SystemClock(), within_s=WITHIN_S), datetime.now(UTC)
+        bars = await reader.spans(trace_id, now, now)
     assert [bar.name for bar in bars] == [f"span {number}" for number in range(230)]
