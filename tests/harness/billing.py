@@ -32,6 +32,8 @@ from llmplatform.tenants import Tenants
 from llmplatform.testing import FakeClock
 from sandbox.emulator import CREDENTIALS, REGION, sandbox_session
 
+_NEVER_S = 1e6
+"""Tenants and roles are read anew when a test says so."""
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 HOUR = INPUT.hour
 ONE_LINE = replace(
@@ -100,7 +102,7 @@ class Billing:
         headers = dict(options.pop("headers", {}))
         if who is not None:
             headers["authorization"] = f"Bearer {self.keys[who]}"
-        async with httpx.AsyncClient(base_url=self.url, timeout=20.0) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=60.0) as client:
             return await client.get(path, headers=headers, **options)
 
     async def pages(self, path: str, who: str, **options: Any) -> list[httpx.Response]:
@@ -127,10 +129,10 @@ async def billing(url: str, *, tenants: Iterable[str] = ("acme", "globex")) -> A
         for role in roles:
             keys[role] = await AccessStore(ssm, clock).add_key(role)
         policies = await stack.enter_async_context(
-            ParameterPolicySource(lambda: session.client("ssm", endpoint_url=url), clock)
+            ParameterPolicySource(lambda: session.client("ssm", endpoint_url=url), clock, refresh_s=_NEVER_S)
         )
         access = await stack.enter_async_context(
-            AccessSource(lambda: session.client("ssm", endpoint_url=url), clock)
+            AccessSource(lambda: session.client("ssm", endpoint_url=url), clock, refresh_s=_NEVER_S)
         )
         http = SignedHttp(
             service="dynamodb",
@@ -139,7 +141,7 @@ async def billing(url: str, *, tenants: Iterable[str] = ("acme", "globex")) -> A
             credentials=lambda: CREDENTIALS,
             clock=SystemClock(),
             connections=16,
-            timeout_s=30.0,
+            timeout_s=60.0,
         )
         await stack.enter_async_context(http)
         reader = CostReader(DynamoDb(http), first_pause_s=0.01)

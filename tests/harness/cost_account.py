@@ -121,7 +121,7 @@ async def put_rows(url: str, records: Iterable[InvocationRecord]) -> None:
     await sink.start()
     for record in records:
         sink.accept(record)
-    await sink.flush(10)
+    await sink.flush(60)
     assert sink.counts.dropped == 0
 
 
@@ -273,6 +273,6 @@ async def _dynamodb(url: str, clock: FakeClock) -> AsyncIterator[DynamoDb]:
         credentials=lambda: CREDENTIALS,
         clock=clock,
         connections=32,
-        timeout_s=10.0,
+        timeout_s=60.0,
     ) as http:
         yield DynamoDb(http)

@@ -31,7 +31,7 @@ HOUR = datetime(2026, 11, 23, 20, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def client_at(url: str, timeout_s: float = 10.0) -> AsyncIterator[SignedHttp]:
+async def client_at(url: str, timeout_s: float = 60.0) -> AsyncIterator[SignedHttp]:
     async with SignedHttp(
         service="dynamodb",
         url=url,
@@ -45,7 +45,7 @@ async def client_at(url: str, timeout_s: float = 10.0) -> AsyncIterator[SignedHt
 
 
 @asynccontextmanager
-async def reader_at(url: str, timeout_s: float = 10.0, **settings: Any) -> AsyncIterator[LedgerReader]:
+async def reader_at(url: str, timeout_s: float = 60.0, **settings: Any) -> AsyncIterator[LedgerReader]:
     async with client_at(url, timeout_s) as http:
         yield LedgerReader(DynamoDb(http), **{"first_pause_s": 0.001, **settings})
 
@@ -83,7 +83,7 @@ async def write(url: str, records: Sequence[InvocationRecord]) -> None:
     await sink.start()
     for made in records:
         sink.accept(made)
-    await sink.flush(30)
+    await sink.flush(60)
     assert sink.counts.delivered == len(records)
 
 
@@ -142,7 +142,7 @@ async def test_a_ledger_that_is_cut_off_is_unavailable_and_whole_again_later(emu
 
 
 async def test_a_table_that_is_not_there_is_not_waited_for(emulator: Emulator) -> None:
-    async with reader_at(emulator.url, table="elsewhere", first_pause_s=60) as reader, asyncio.timeout(5):
+    async with reader_at(emulator.url, table="elsewhere", first_pause_s=3_600) as reader, asyncio.timeout(60):
         with pytest.raises(LedgerUnavailable, match="ResourceNotFoundException"):
             await reader.read(HOUR, ["acme"])
 
@@ -246,10 +246,12 @@ async def test_what_no_waiting_mends_is_asked_once(kind: str, ledger: Ledger, se
 
 async def test_a_service_that_never_answers_is_given_up(server: HttpReceiver) -> None:
     server.mood = "silent"
-    async with reader_at(server.url, queries_at_once=1, timeout_s=0.3) as reader:
+    async with client_at(server.url, timeout_s=0.3) as http:
+        dynamodb = SmallPages(http)
+        reader = LedgerReader(dynamodb, queries_at_once=1, first_pause_s=0.001)
         with pytest.raises(LedgerUnavailable):
             await reader.read(HOUR, ["acme"])
-    assert server.requests == TRIES
+    assert dynamodb.queries == TRIES
 
 
 async def test_a_row_that_two_pages_show_counts_once(ledger: Ledger, server: HttpReceiver) -> None:
@@ -279,13 +281,16 @@ async def test_only_what_cost_needs_is_asked_for_and_consistently_only_when_told
 
 
 async def test_no_more_queries_are_in_flight_than_were_allowed() -> None:
-    in_flight, most = 0, 0
+    in_flight, most, three = 0, 0, asyncio.Event()
 
     async def answer(_: web.BaseRequest) -> web.Response:
         nonlocal in_flight, most
         in_flight += 1
         most = max(most, in_flight)
-        await asyncio.sleep(0.005)
+        if in_flight == 3:
+            three.set()
+        await three.wait()
+        await asyncio.sleep(0.005)  # a fourth would come
         in_flight -= 1
         return json_answer({"Items": []})
 

@@ -153,6 +153,7 @@ async def test_an_hours_usage_is_read_from_what_the_gateway_logs(aws: Emulator) 
     async with serve_emf(sandbox_session(), endpoint_url=aws.url) as intake:
         for line in lines():
             intake.accept_line(line)
+        await intake.flush()
     async with reader_at(aws.url) as reader:
         assert {"acme", "globex"} <= await reader.tenants(HOUR)
         assert "_unknown" not in await reader.tenants(HOUR)

@@ -102,7 +102,7 @@ async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
             credentials=lambda: CREDENTIALS,
             clock=SystemClock(),
             connections=16,
-            timeout_s=10.0,
+            timeout_s=60.0,
         ) as http:
             dynamodb = DynamoDb(http)
             await attribute(dynamodb)

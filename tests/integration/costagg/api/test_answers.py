@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from costagg.api.server import serve
 from harness.billing import HOUR, Billing, a_line, billing
+from harness.platform import eventually
 from llmplatform.aws.tables import TENANT_COST
 from llmplatform.errors import ConfigFault
 from sandbox.emulator import Emulator, sandbox_session
@@ -79,7 +80,7 @@ async def test_other_paths_and_methods_are_problems_too(api: Billing) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     astray = await api.get("/v1/costs/", "billing", params=DAY)
     assert (astray.status_code, "location" in astray.headers) == (404, False)
-    async with httpx.AsyncClient(base_url=api.url) as client:
+    async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
         posted = await client.post("/v1/costs", json={})
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET")
 
@@ -164,14 +165,17 @@ async def test_a_row_that_is_no_cost_line_is_no_silent_gap(failing: tuple[Emulat
 
 
 async def test_serving_says_when_it_is_ready_and_ends_in_order(
-    api: Billing, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+    api: Billing, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="costagg.api")
-    serving = asyncio.create_task(serve(api.app, host="127.0.0.1", port=unused_tcp_port, grace_s=5))
-    url = f"http://127.0.0.1:{unused_tcp_port}"
-    async with httpx.AsyncClient(base_url=url) as client, asyncio.timeout(10):
-        while "billing API is ready" not in caplog.messages:  # noqa: ASYNC110  # as `up` waits for it
-            await asyncio.sleep(0.02)
+    serving = asyncio.create_task(serve(api.app, host="127.0.0.1", port=0, grace_s=5))
+    url = await eventually(
+        lambda: next(
+            (vars(record)["url"] for record in caplog.records if record.message == "billing API is ready"),
+            None,
+        )
+    )
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         answer = await client.get("/healthz")
         assert answer.status_code == 200
         assert "server" not in answer.headers

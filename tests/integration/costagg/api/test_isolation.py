@@ -176,7 +176,7 @@ async def test_bad_keys_are_told_nothing(api: Billing) -> None:
             assert answer.headers["cache-control"] == "no-store"
             answers.append(answer)
     twice = [("authorization", f"Bearer {good}"), ("authorization", f"Bearer {api.keys['billing']}")]
-    async with httpx.AsyncClient(base_url=api.url) as client:
+    async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
         answers.append(await client.get("/v1/costs", params=DAY, headers=twice))
     assert answers[-1].status_code == 401
     assert all(answer.json()["code"] == "invalid_api_key" for answer in answers)
