@@ -418,7 +418,7 @@ async def test_a_tenant_cannot_have_more_keys_than_fit(stored: StoreWorld) -> No
         await tenants.add_key(ACME)
 
 
-async def _until(holds: Callable[[], bool], within_s: float = 10) -> None:
+async def _until(holds: Callable[[], bool], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110  # nothing signals that a copy was replaced
             await asyncio.sleep(0.02)

@@ -44,14 +44,16 @@ LIMITS = Limits(
     batch_items=20,
     batch_bytes=1_000_000,
     linger_s=0.01,
-    tries=30,
+    tries=2_000,
     first_pause_s=0.01,
     max_pause_s=0.05,
     attempt_timeout_s=0.5,
 )
+PATIENT = replace(LIMITS, attempt_timeout_s=60.0)
+"""Where all is well nothing is tried twice, however long it takes."""
 DEADLINE_S = 0.5
-LOST_S = 10
-"""Thirty tries of half a second are longer."""
+LOST_S = 60
+"""Two thousand tries with a twentieth of a second between them are longer."""
 
 
 @dataclass
@@ -85,13 +87,14 @@ def log_event(number: int) -> object:
     return content_event(record(number), policy(log_content=True), content())
 
 
-async def client(stack: AsyncExitStack, service: Any, url: str) -> Any:
+async def client(stack: AsyncExitStack, service: Any, url: str, limits: Limits) -> Any:
     session = aioboto3.Session(
         region_name="eu-central-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
-    config = AioConfig(connect_timeout=1, read_timeout=1, retries={"total_max_attempts": 1})
+    within_s = 2 * (limits.attempt_timeout_s or 0)
+    config = AioConfig(connect_timeout=within_s, read_timeout=within_s, retries={"total_max_attempts": 1})
     return await stack.enter_async_context(session.client(service, endpoint_url=url, config=config))
 
 
@@ -102,59 +105,63 @@ async def http_receiver(stack: AsyncExitStack, answer: Answer) -> HttpReceiver:
     return receiver
 
 
-async def ledger_pair(stack: AsyncExitStack) -> Pair:
+async def ledger_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = await http_receiver(stack, dynamodb)
     sink = LedgerSink(
         url=receiver.url,
         region="eu-central-1",
         credentials=lambda: Credentials("test", "test"),
         clock=SystemClock(),
-        limits=LIMITS,
+        limits=limits,
     )
     return Pair("ledger", sink, receiver, record)
 
 
-async def kinesis_pair(stack: AsyncExitStack) -> Pair:
+async def kinesis_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = await http_receiver(stack, kinesis)
-    sink = KinesisSink(await client(stack, "kinesis", receiver.url), limits=LIMITS)
+    sink = KinesisSink(await client(stack, "kinesis", receiver.url, limits), limits=limits)
     return Pair("kinesis", sink, receiver, sample)
 
 
-async def content_log_pair(stack: AsyncExitStack) -> Pair:
+async def content_log_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = await http_receiver(stack, logs)
-    sink = ContentLogSink(await client(stack, "logs", receiver.url), log_stream="task-1", limits=LIMITS)
+    sink = ContentLogSink(
+        await client(stack, "logs", receiver.url, limits), log_stream="task-1", limits=limits
+    )
     return Pair("content_log", sink, receiver, log_event)
 
 
-async def spans_pair(stack: AsyncExitStack) -> Pair:
+async def spans_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = await http_receiver(stack, otlp)
     resource = process_resource("gateway", version="1", instance_id="task-1")
-    sink = SpanSink(otlp_exporter(receiver.url, timeout_s=0.3), resource, limits=LIMITS)
+    sink = SpanSink(
+        otlp_exporter(receiver.url, timeout_s=0.6 * (limits.attempt_timeout_s or 0)), resource, limits=limits
+    )
     return Pair("spans", sink, receiver, record)
 
 
-async def emf_agent_pair(stack: AsyncExitStack) -> Pair:
+async def emf_agent_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = LineReceiver()
     await receiver.start()
     stack.push_async_callback(receiver.stop)
-    sink = AgentLineSink(f"tcp://127.0.0.1:{receiver.port}", limits=LIMITS)
+    sink = AgentLineSink(f"tcp://127.0.0.1:{receiver.port}", limits=limits)
     return Pair("emf_agent", sink, receiver, line)
 
 
-async def emf_file_pair(stack: AsyncExitStack) -> Pair:
+async def emf_file_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = PipeReceiver()
     await receiver.start()
     stack.callback(receiver.close)
     stack.push_async_callback(receiver.stop)
-    sink = FileLineSink(receiver.write_fd, limits=replace(LIMITS, tries=1, attempt_timeout_s=None))
+    sink = FileLineSink(receiver.write_fd, limits=replace(limits, tries=1, attempt_timeout_s=None))
     return Pair("emf_file", sink, receiver, line)
 
 
-async def xray_daemon_pair(stack: AsyncExitStack) -> Pair:
+async def xray_daemon_pair(stack: AsyncExitStack, limits: Limits) -> Pair:
     receiver = UdpReceiver()
     await receiver.start()
     stack.push_async_callback(receiver.stop)
-    sink = XrayDaemonSink(f"127.0.0.1:{receiver.port}", limits=LIMITS)
+    sink = XrayDaemonSink(f"127.0.0.1:{receiver.port}", limits=limits)
     return Pair("xray_daemon", sink, receiver, record)
 
 
@@ -174,27 +181,31 @@ NOTICE = tuple(kind for kind in PAIRS if kind != "xray_daemon")
 @pytest.fixture
 async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
     async with AsyncExitStack() as stack:
-        made = await PAIRS[request.param](stack)
+        kind, limits = request.param
+        made = await PAIRS[kind](stack, limits)
         yield made
         await made.sink.flush(0)
 
 
-EVERY = pytest.mark.parametrize("pair", PAIRS, indirect=True)
-NOTICING = pytest.mark.parametrize("pair", NOTICE, indirect=True)
+def pairs(*kinds: str, limits: Limits = LIMITS) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("pair", [(kind, limits) for kind in kinds], ids=kinds, indirect=True)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+EVERY, NOTICING, WHERE_ALL_IS_WELL = pairs(*PAIRS), pairs(*NOTICE), pairs(*PAIRS, limits=PATIENT)
+
+
+async def until(condition: Callable[[], bool], within_s: float = 60) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  # what is waited for happens in a thread or a socket
             await asyncio.sleep(0.005)
 
 
-@EVERY
+@WHERE_ALL_IS_WELL
 async def test_delivers_each_item_once_when_all_is_well(pair: Pair) -> None:
     await pair.sink.start()
     for number in range(150):
         pair.sink.accept(pair.item(number))
-    await pair.sink.flush(10)
+    await pair.sink.flush(60)
     await until(lambda: len(pair.receiver.received) >= 150)
     assert sorted(pair.receiver.received) == list(range(150))
     assert (pair.sink.counts.accepted, pair.sink.counts.delivered) == (150, 150)
@@ -210,13 +221,13 @@ async def test_holds_no_more_than_its_bound_and_counts_the_rest(pair: Pair) -> N
     assert pair.adds_up
 
 
-@EVERY
+@WHERE_ALL_IS_WELL
 async def test_an_item_that_makes_no_sense_is_a_drop_and_costs_the_others_nothing(pair: Pair) -> None:
     await pair.sink.start()
     pair.sink.accept(pair.item(1))
     pair.sink.accept(object())
     pair.sink.accept(pair.item(2))
-    await pair.sink.flush(10)
+    await pair.sink.flush(60)
     await until(lambda: len(pair.receiver.received) >= 2)
     assert sorted(pair.receiver.received) == [1, 2]
     assert (pair.sink.counts.delivered, pair.sink.counts.dropped) == (2, 1)
@@ -237,7 +248,7 @@ async def test_flush_meets_its_deadline_with_a_dead_receiver(pair: Pair) -> None
 
 
 @pytest.mark.parametrize("mood", ["failing", "garbage", "silent"])
-@pytest.mark.parametrize("pair", ["ledger", "kinesis", "content_log", "spans"], indirect=True)
+@pairs("ledger", "kinesis", "content_log", "spans")
 async def test_flush_meets_its_deadline_with_a_receiver_that_is_ill(pair: Pair, mood: Mood) -> None:
     pair.receiver.mood = mood
     await pair.sink.start()
@@ -273,14 +284,14 @@ async def test_goes_on_after_its_receiver_was_gone(pair: Pair) -> None:
     await pair.receiver.start()
     pair.sink.accept(pair.item(3))
     await until(lambda: 3 in pair.receiver.received)
-    await pair.sink.flush(5)
+    await pair.sink.flush(60)
     assert pair.adds_up
 
 
 @EVERY
 async def test_takes_nothing_after_its_flush(pair: Pair) -> None:
     await pair.sink.start()
-    await pair.sink.flush(5)
+    await pair.sink.flush(60)
     pair.sink.accept(pair.item(1))
     assert (pair.sink.counts.accepted, pair.sink.counts.dropped) == (1, 1)
 

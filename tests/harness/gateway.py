@@ -60,6 +60,7 @@ def small_catalogue(**models: dict[str, Any]) -> Catalogue:
                     "capabilities": everything,
                     "max_attempts": 1,
                     "max_output_tokens": 256,
+                    "timeouts": {"connect_s": 60.0},
                     **fields,
                 },
             )
@@ -87,7 +88,7 @@ class GatewayUnderTest:
 
     def openai(self, key: str | None = None, **options: Any) -> AsyncOpenAI:
         """OpenAI's own client, connected."""
-        options = {"max_retries": 0, "timeout": 20.0, **options}
+        options = {"max_retries": 0, "timeout": 60.0, **options}
         client = AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, **options)
         self.clients.append(client)
         return client
@@ -95,7 +96,7 @@ class GatewayUnderTest:
     def http(self, **options: Any) -> httpx.AsyncClient:
         """A plain client with the tenant's key."""
         headers = {"authorization": f"Bearer {self.key}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20.0, **options)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60.0, **options)
 
     def add_tenant(self, tenant: str, **policy: Any) -> str:
         """One more tenant; returns its key."""
@@ -130,7 +131,7 @@ async def running_gateway(
     async with serve_runtime() as runtime, open_session(max_connections=500) as upstream:
         here = (REGION, runtime.url, _Credentials(), clock)
         gateway = build_gateway(
-            GatewaySettings(**{"drain_s": 5.0, **(settings or {})}),
+            GatewaySettings(**{"drain_s": 60.0, **(settings or {})}),
             catalogue=catalogue,
             policies=policies,
             backends=open_backends(

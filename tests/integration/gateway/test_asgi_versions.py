@@ -66,7 +66,7 @@ class Client:
         """Hand the request to the application and wait for its return."""
         if self._leaves_after == 0:
             asyncio.get_running_loop().call_later(0.1, self.left.set)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self._app(self._scope, self._receive, self._send)
 
     @property

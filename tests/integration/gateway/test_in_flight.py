@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from harness.gateway import GatewayUnderTest, running_gateway
+from harness.held import hold
 from llmplatform.metrics import REQUESTS_IN_FLIGHT
 from sandbox.engines.scripted import Script
 
@@ -24,13 +25,15 @@ def told(gateway: GatewayUnderTest) -> int:
 
 async def test_a_stream_is_in_flight_from_its_start_to_its_end() -> None:
     async with running_gateway() as gateway:
-        gateway.runtime.scripts["scripted-bedrock"] = Script(text="one two three four", interval_ms=50)
+        script = Script(text="one two three four", interval_ms=1)
+        go_on = hold(gateway.runtime, "scripted-bedrock", script, pieces=1)
         assert told(gateway) == 0
         stream = await gateway.openai().chat.completions.create(
             model="scripted-bedrock", messages=HELLO, stream=True
         )
         await anext(stream)
         assert told(gateway) == 1
+        go_on.set()
         async for _ in stream:
             pass
         await gateway.record()

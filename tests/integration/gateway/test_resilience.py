@@ -7,6 +7,9 @@ import openai
 import pytest
 
 from harness.gateway import GatewayUnderTest, running_gateway, small_catalogue
+from harness.held import hold
+from harness.platform import eventually
+from llmplatform.circuit import Circuit, CircuitRule
 from llmplatform.invocation import Outcome
 from sandbox.engines.scripted import Script
 from sandbox.faults import Cut, Refuse, Stall, StreamException
@@ -101,17 +104,17 @@ async def test_a_refused_request_is_not_tried_elsewhere_and_the_client_hears_why
 @pytest.mark.parametrize(
     ("timeouts", "script", "phase"),
     [
-        ({"first_token_s": 0.3}, Script(ttft_ms=20_000), "first_token"),
-        ({"idle_s": 0.3}, Script(interval_ms=1, faults=(Stall(after_events=6, seconds=20),)), "idle"),
-        ({"total_s": 0.5}, Script(token_count=1_000, interval_ms=20), "total"),
+        ({"first_token_s": 0.3}, Script(ttft_ms=120_000), "first_token"),
+        ({"idle_s": 0.3}, Script(interval_ms=1, faults=(Stall(after_events=6, seconds=120),)), "idle"),
+        ({"total_s": 0.5}, Script(token_count=240, interval_ms=500), "total"),
     ],
 )
 async def test_each_timeout_fires_on_its_own(timeouts: dict[str, float], script: Script, phase: str) -> None:
-    catalogue = small_catalogue(**{"scripted-bedrock": {"timeouts": timeouts}})
+    catalogue = small_catalogue(**{"scripted-bedrock": {"timeouts": {"connect_s": 60, **timeouts}}})
     async with running_gateway(catalogue=catalogue) as gateway:
         gateway.runtime.scripts["scripted-bedrock"] = script
         with pytest.raises(openai.APIError) as late:
-            async with asyncio.timeout(15):  # the backend would take longer
+            async with asyncio.timeout(60):  # the backend would take longer
                 await ask(gateway, stream=True)
         assert late.value.code == "backend_timeout"
         record = await gateway.record()
@@ -120,7 +123,11 @@ async def test_each_timeout_fires_on_its_own(timeouts: dict[str, float], script:
         assert (record.usage.input_tokens or 0) > 0
 
 
-async def test_a_failing_model_opens_its_circuit_and_recovers() -> None:
+async def test_a_failing_model_opens_its_circuit_and_others_are_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for_long = CircuitRule(window_s=3_600, open_s=3_600)
+    monkeypatch.setattr("gateway.calling.Circuit", lambda: Circuit(for_long))
     async with running_gateway() as gateway:
         gateway.runtime.scripts["scripted-bedrock"] = Script(
             faults=(Refuse(status=500, error_type="InternalServerException"),)
@@ -139,13 +146,16 @@ async def test_a_failing_model_opens_its_circuit_and_recovers() -> None:
 
 async def test_a_tenant_over_its_limit_gets_429_and_other_tenants_are_served() -> None:
     async with running_gateway(max_in_flight=2) as gateway:
-        gateway.runtime.scripts["scripted-bedrock"] = Script(ttft_ms=500, token_count=2)
+        go_on = hold(gateway.runtime, "scripted-bedrock", Script(token_count=2))
         other = gateway.openai(gateway.add_tenant("globex"))
-        asked = [ask(gateway) for _ in range(6)]
-        results, theirs = await asyncio.gather(
-            asyncio.gather(*asked, return_exceptions=True),
-            other.chat.completions.create(model="scripted-bedrock", messages=HELLO),
+        asked = [asyncio.create_task(ask(gateway)) for _ in range(6)]
+        answering = asyncio.create_task(
+            other.chat.completions.create(model="scripted-bedrock", messages=HELLO)
         )
+        await eventually(lambda: sum(one.done() for one in asked) == 4 or None)
+        go_on.set()
+        theirs = await answering
+        results = await asyncio.gather(*asked, return_exceptions=True)
         refused = [result for result in results if isinstance(result, openai.RateLimitError)]
         assert len(refused) == 4
         assert {error.code for error in refused} == {"tenant_concurrency_exceeded"}
@@ -156,12 +166,14 @@ async def test_a_tenant_over_its_limit_gets_429_and_other_tenants_are_served() -
 
 async def test_a_permit_is_held_to_the_end_of_the_body() -> None:
     async with running_gateway(max_in_flight=1) as gateway:
-        gateway.runtime.scripts["scripted-bedrock"] = Script(token_count=20, interval_ms=20)
+        script = Script(token_count=20, interval_ms=1)
+        go_on = hold(gateway.runtime, "scripted-bedrock", script, pieces=1)
         client = gateway.openai()
         first = await client.chat.completions.create(model="scripted-bedrock", messages=HELLO, stream=True)
         await anext(aiter(first))
         with pytest.raises(openai.RateLimitError):
             await ask(gateway)
+        go_on.set()
         async for _ in first:
             pass
         await gateway.record(2)
@@ -170,8 +182,11 @@ async def test_a_permit_is_held_to_the_end_of_the_body() -> None:
 
 async def test_the_whole_gateway_has_a_limit_too() -> None:
     async with running_gateway(settings={"max_in_flight": 3}) as gateway:
-        gateway.runtime.scripts["scripted-bedrock"] = Script(ttft_ms=400, token_count=2)
-        results = await asyncio.gather(*(ask(gateway) for _ in range(5)), return_exceptions=True)
+        go_on = hold(gateway.runtime, "scripted-bedrock", Script(token_count=2))
+        asked = [asyncio.create_task(ask(gateway)) for _ in range(5)]
+        await eventually(lambda: sum(one.done() for one in asked) == 2 or None)
+        go_on.set()
+        results = await asyncio.gather(*asked, return_exceptions=True)
         refused = [result for result in results if isinstance(result, openai.InternalServerError)]
         assert [(error.status_code, error.code) for error in refused] == [(503, "gateway_overloaded")] * 2
 
@@ -200,7 +215,7 @@ async def test_a_failure_after_pings_is_an_error_event() -> None:
 async def test_the_first_event_does_not_wait_for_the_second() -> None:
     async with running_gateway() as gateway:
         gateway.runtime.scripts["scripted-bedrock"] = Script(
-            pieces=("first ", "second"), faults=(Stall(after_events=2, seconds=30),)
+            pieces=("first ", "second"), faults=(Stall(after_events=2, seconds=120),)
         )
         client = gateway.openai()
         stream = await client.chat.completions.create(model="scripted-bedrock", messages=HELLO, stream=True)

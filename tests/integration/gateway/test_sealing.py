@@ -93,7 +93,7 @@ async def test_an_event_holds_its_content_under_the_key_alone(aws: Account) -> N
     await sink.start()
     for number in range(50):
         sink.accept(sample(number, "alias/holds"))
-    await sink.flush(10)
+    await sink.flush(60)
     assert adds_up(sink, stream)
     assert len(stream.items) == 50
     for number, one in enumerate(sorted(stream.items, key=lambda item: item.partition_key)):
@@ -123,7 +123,7 @@ async def test_an_unusable_key_costs_the_content_and_not_the_event(aws: Account)
     await sink.start()
     for number, key in enumerate(("alias/unusable", "alias/fine", "alias/of-nobody")):
         sink.accept(sample(number, key))
-    await sink.flush(10)
+    await sink.flush(60)
     keys.close()
     assert adds_up(sink, stream)
     events = sorted((decode_sample(one.data) for one in stream.items), key=lambda event: event.request_id)
@@ -149,14 +149,14 @@ async def test_samples_wait_for_a_kms_that_fails_and_go_out_when_it_is_back(
     await sink.start()
     for number in range(5):
         sink.accept(sample(number, arn))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(asked) < 3:  # noqa: ASYNC110  # what is waited for happens in a thread
             await asyncio.sleep(0.01)
     assert (sink.counts.pending, stream.items) == (5, [])
     await kms.stop()
     back = aws.keys()
     sink._keys = back
-    await sink.flush(20)
+    await sink.flush(60)
     assert adds_up(sink, stream)
     assert len(stream.items) == 5
     assert [one.message for one in caplog.records if one.name.startswith("llmplatform")] == [
@@ -175,6 +175,6 @@ async def test_what_was_tried_often_enough_is_dropped_and_counted(aws: Account) 
     sink = SealingSink(keys, stream, limits=replace(LIMITS, tries=2))
     await sink.start()
     sink.accept(sample(1, aws.key("alias/dropped")))
-    await sink.flush(20)
+    await sink.flush(60)
     keys.close()
     assert (sink.counts.dropped, stream.items) == (1, [])

@@ -26,7 +26,7 @@ LIMITS = Limits(
     tries=5,
     first_pause_s=0.005,
     max_pause_s=0.01,
-    attempt_timeout_s=2.0,
+    attempt_timeout_s=60.0,
 )
 
 
@@ -65,7 +65,7 @@ async def test_failed_records_alone_are_put_again(stack: AsyncExitStack) -> None
     await sink.start()
     for number in range(10):
         sink.accept(StreamRecord(f"key-{number}", str(number).encode()))
-    await sink.flush(5)
+    await sink.flush(60)
     assert calls == [[str(number) for number in range(10)], ["1", "3", "5", "7", "9"]]
     assert (sink.counts.delivered, sink.counts.dropped) == (10, 0)
 
@@ -77,7 +77,7 @@ async def test_an_answer_for_another_number_of_records_is_no_answer(stack: Async
     sink = KinesisSink(await client(stack, "kinesis", HttpReceiver(short)), limits=LIMITS)
     await sink.start()
     sink.accept(StreamRecord("key", b"1"))
-    await sink.flush(2)
+    await sink.flush(60)
     assert (sink.counts.delivered, sink.counts.dropped) == (0, 1)
 
 
@@ -103,7 +103,7 @@ async def test_batches_stay_under_the_byte_limit(stack: AsyncExitStack) -> None:
     for _ in range(8):
         sink.accept(StreamRecord("key", b"x" * 900_000))
     await sink.start()
-    await sink.flush(5)
+    await sink.flush(60)
     assert sink.counts.delivered == 8
     assert max(sizes) <= LIMITS.batch_bytes
     assert len(sizes) == 2
@@ -141,7 +141,7 @@ async def test_content_is_logged_in_a_stream_of_its_own_in_order(stack: AsyncExi
     assert event is not None
     sink.accept(event)
     sink.accept(LogEvent(event.timestamp_ms - 5, "{}"))
-    await sink.flush(5)
+    await sink.flush(60)
     assert [json.loads(one["message"]).get("completion") for one in group.events] == [None, "A book. canary"]
     assert group.streams == {"task-1"}
 
@@ -153,7 +153,7 @@ async def test_a_log_stream_that_was_deleted_is_made_again(stack: AsyncExitStack
     sink._stream_exists = True
     await sink.start()
     sink.accept(LogEvent(1, "{}"))
-    await sink.flush(5)
+    await sink.flush(60)
     assert sink.counts.delivered == 1
 
 
@@ -165,5 +165,5 @@ async def test_events_that_the_log_group_rejects_are_counted(stack: AsyncExitSta
     await sink.start()
     for stamp in range(4):
         sink.accept(LogEvent(stamp, "{}"))
-    await sink.flush(5)
+    await sink.flush(60)
     assert (sink.counts.delivered, sink.counts.dropped) == (2, 2)

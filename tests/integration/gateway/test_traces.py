@@ -127,8 +127,9 @@ async def test_an_error_has_it_in_header_body_and_record(
 async def test_each_attempt_has_a_span_of_its_own(acme: GatewayUnderTest) -> None:
     async with acme.http() as client:
         spans = set()
-        for _ in range(5):
+        for number in range(1, 6):
             await client.post(ROUTE, json=body(OPENAI), headers={"traceparent": PARENT})
+            await acme.record(number)
             attributes = acme.runtime.calls[-1].headers["x-amzn-sagemaker-custom-attributes"]
             spans.add(attributes.split("-")[2])
     assert len(spans) == 5
@@ -167,8 +168,11 @@ async def test_each_attempt_has_a_span_of_its_own(acme: GatewayUnderTest) -> Non
 async def test_a_trace_is_kept_for_a_reason_or_not_at_all(
     policy: dict[str, Any], rate: float, script: Script, kept: str | None
 ) -> None:
+    never_slow = {"ttft_p99_ms": 600_000, "total_latency_p99_ms": 600_000}
     async with (
-        running_gateway(settings={"trace_sample_rate": rate}, **policy) as gateway,
+        running_gateway(
+            settings={"trace_sample_rate": rate}, **{"objectives": never_slow, **policy}
+        ) as gateway,
         gateway.http() as client,
     ):
         gateway.runtime.scripts[BEDROCK] = script

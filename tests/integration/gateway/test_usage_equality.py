@@ -49,10 +49,11 @@ async def both_ways(gateway: GatewayUnderTest, model: str) -> tuple[InvocationRe
         whole = await client.post(ROUTE, json=body)
         assert whole.status_code == 200
         told.append(whole.json()["usage"])
+        first = await gateway.record(1)
         streaming = {**body, "stream": True, "stream_options": {"include_usage": True}}
         streamed = await client.post(ROUTE, json=streaming)
         told.append(_last_chunk(streamed.text)["usage"])
-    first, second = await gateway.record(1), await gateway.record(2)
+    second = await gateway.record(2)
     assert told[0] == told[1]
     assert (first.stream, second.stream) == (False, True)
     return first, second

@@ -91,10 +91,10 @@ async def test_no_signal_of_a_request_names_another_tenant(gateway: GatewayUnder
 async def test_under_one_trace_each_signal_says_whose_it_is(gateway: GatewayUnderTest) -> None:
     keys = {ATTACKER: gateway.key, BANK: gateway.add_tenant(BANK, eval_sample_rate=1.0)}
     async with Wire() as wire:
-        for key in (*keys.values(), *keys.values()):
+        for number, key in enumerate((*keys.values(), *keys.values()), 1):
             headers = (bearer(key), ("X-Trace-Id", TRACE))
             await wire.asked(gateway.url, Sent("POST", CHAT, headers, CHAT_BODY))
-    await gateway.record(4)
+            await gateway.record(number)
     expected = [ATTACKER, BANK, ATTACKER, BANK]
     assert [record.tenant_id for record in gateway.records.items] == expected
     assert [call.request_metadata["tenant_id"] for call in gateway.runtime.calls] == expected

@@ -309,7 +309,7 @@ class SlowTokenizer:
         return Pieces(texts)
 
     def count_text(self, text: str) -> int:
-        self.release.wait(10)
+        self.release.wait(60)
         self.counted.append((text, threading.current_thread().name))
         return len(text.encode())
 
