@@ -59,7 +59,7 @@ async def test_who_serves_a_port_is_asked_for_its_health_and_nobody_else_is(stac
     def all_healthy() -> bool | None:
         return {health(service) for service in SERVED} == {"healthy"} or None
 
-    await eventually(all_healthy, within_s=30)
+    await eventually(all_healthy)
     assert {health(service) for service in JOBS} == {"None"}
 
 

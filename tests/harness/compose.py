@@ -39,17 +39,17 @@ class Stack:
     has_grafana: bool
     """Whether Grafana's image can be had."""
 
-    def docker(self, *arguments: str, within_s: float = 60) -> str:
+    def docker(self, *arguments: str, within_s: float = 120) -> str:
         """What a command of the engine prints. Raises AssertionError with what it says when it fails."""
         return self._run(("docker", *arguments), within_s).stdout
 
-    def compose(self, *arguments: str, within_s: float = 60) -> str:
+    def compose(self, *arguments: str, within_s: float = 120) -> str:
         """The same of `docker compose`."""
         return self.docker("compose", *arguments, within_s=within_s)
 
     def fails(self, *arguments: str) -> str:
         """What a command of `docker compose` says that ends with exit status 1."""
-        done = self._run(("docker", "compose", *arguments), 60, status=1)
+        done = self._run(("docker", "compose", *arguments), 120, status=1)
         return done.stderr
 
     def inside(self, service: str, *command: str) -> str:
