@@ -57,6 +57,8 @@ from evalworker.judging.statuses import CONNECTION_LOST
 from gateway.chat import UsageReported
 from gateway.sinks.spans import spans_of
 from harness.gateway import running_gateway, small_catalogue
+from harness.held import hold
+from harness.platform import eventually
 from harness.reply_to_bill import amounts, billed, decoded, lines_of, owed, recorded, tallied
 from llmplatform.catalogue import DialectName
 from llmplatform.costs import OBSERVABILITY_LAYER, UNUSED
@@ -352,7 +354,7 @@ async def test_a_reply_cut_after_any_event_costs_something_and_never_less_than_o
 async def test_a_client_that_leaves_owes_what_bedrock_bills() -> None:
     script = Script(
         token_count=40,
-        interval_ms=10,
+        interval_ms=1,
         usage=ScriptedUsage(
             input_tokens=7,
             cache_read_tokens=1_000,
@@ -362,9 +364,11 @@ async def test_a_client_that_leaves_owes_what_bedrock_bills() -> None:
     )
     catalogue = small_catalogue(left={"price_key": GEO})
     async with running_gateway(catalogue=catalogue) as gateway, gateway.http() as client:
-        gateway.runtime.scripts["left"] = script
+        go_on = hold(gateway.runtime, "left", script, pieces=1)
         async with client.stream("POST", ROUTE, json={**ASKED, "model": "left", "stream": True}) as reply:
             await anext(reply.aiter_raw())
+        await eventually(lambda: gateway.gateway.lifelines.drains == 1 or None)
+        go_on.set()
         record = await gateway.record()
         (call,) = gateway.runtime.calls
     assert call.billed is not None
