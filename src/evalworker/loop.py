@@ -88,6 +88,8 @@ class Evaluator:
         self._patience = Patience()
         self._specimen = Specimen(judge, clock)
         self._unstored: dict[Place, Scored] = {}
+        self._untold: dict[Place, EvalResult] = {}
+        """Results of which the table has not told yet whether it took them."""
         self.tally = Tally()
 
     async def process(self, records: Sequence[StreamRecord]) -> frozenset[str]:
@@ -127,6 +129,7 @@ class Evaluator:
     def _forget(self, place: Place) -> None:
         self._patience.forget(place)
         self._unstored.pop(place, None)
+        self._untold.pop(place, None)
 
     def _read(self, record: StreamRecord, tenants: dict[Place, str]) -> _Sample | End:
         """What a record holds, and whether it is to be judged; notes whose it is, where that is known."""
@@ -189,6 +192,8 @@ class Evaluator:
 
     async def _found(self, sample: _Sample, result: EvalResult) -> End:
         """The end of a sample that was judged before: the history may not have it yet."""
+        if self._untold.pop(sample.record.place, None) == result:  # ours: what was lost is the answer
+            self._publish(sample, result)
         return Judged(HistoryRow(await self._sealing.as_stored(sample.event, sample.policy), result))
 
     async def _evaluated(self, sample: _Sample) -> End:
@@ -204,11 +209,17 @@ class Evaluator:
                 return outcome
             self._unstored[place] = outcome
         result = await self._result(sample, content, self._unstored[place])
+        self._untold[place] = result
         stored = await self._results.put(result)
+        self._untold.pop(place, None)
         if stored is result:
-            self.tally.claim(sample.record)
-            self._lines.add(result)
+            self._publish(sample, result)
         return Judged(HistoryRow(kept, stored))
+
+    def _publish(self, sample: _Sample, result: EvalResult) -> None:
+        """Take a result that is stored as this worker's."""
+        self.tally.claim(sample.record)
+        self._lines.add(result)
 
     async def _asked(self, sample: _Sample, content: EvalContent) -> Scored | End:
         """What the judge says, as far as the tenant's budget goes."""

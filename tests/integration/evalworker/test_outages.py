@@ -55,9 +55,13 @@ async def batches(account: Account) -> list[list[StreamRecord]]:
     return loads
 
 
-async def feed(worker: Worker, loads: Sequence[Sequence[StreamRecord]], shard: int) -> None:
-    """Bring one shard's batches, one after another."""
-    for load in loads[shard::SHARDS]:
+async def feed(
+    worker: Worker, loads: Sequence[Sequence[StreamRecord]], shard: int, lost: asyncio.Event
+) -> None:
+    """Bring one shard's batches, one after another, the last one when something is lost."""
+    for at, load in enumerate(loads[shard::SHARDS], 1):
+        if at == BATCHES:
+            await lost.wait()
         await brought(worker.evaluator, load)
         assert conserved(worker.evaluator.tally)
 
@@ -71,13 +75,14 @@ async def test_an_outage_under_load_costs_time_and_nothing_else(
     account.judge(slow(60))
     async with account.worker() as worker:
         worker.judge._circuit = Circuit(CircuitRule(open_s=1))
-        tally = worker.evaluator.tally
+        tally, cut = worker.evaluator.tally, asyncio.Event()
         async with asyncio.TaskGroup() as feeds:
             for shard in range(SHARDS):
-                feeds.create_task(feed(worker, loads, shard))
+                feeds.create_task(feed(worker, loads, shard, cut))
             await eventually(lambda: tally.scored >= samples // 6 or None)
             for service in lost:
                 await account.ways[service].cut()
+            cut.set()
             felt = lost != ("ssm",)  # tenants are in memory
             scored = tally.scored
             await eventually(lambda: (tally.unfinished if felt else tally.scored >= scored + 5) or None)
@@ -115,6 +120,24 @@ async def test_a_verdict_that_cannot_be_stored_is_kept_and_not_bought_again(acco
         assert tries == 4
         assert worker.evaluator.tally.scored == 1
     assert paid(account) == 1
+
+
+async def test_a_result_whose_storing_was_not_answered_is_still_ours_and_told_once(account: Account) -> None:
+    async with account.worker() as worker:
+        put = worker.evaluator._results.put
+
+        async def unanswered(result: Any) -> Any:
+            worker.evaluator._results.put = put  # type: ignore[method-assign]
+            await put(result)
+            raise StoreUnavailable("no answer")
+
+        worker.evaluator._results.put = unanswered  # type: ignore[method-assign]
+        await brought(worker.evaluator, [record(sample())])
+        tally = worker.evaluator.tally
+        assert (tally.scored, tally.known) == (1, 0)
+        await worker.delivered(within_s=60)
+    assert paid(account) == len(await account.results()) == 1
+    assert await account.lines.told("eval_score", 4) == [[4]] * 4
 
 
 # -- where a worker may end -------------------------------------------------------------------------------
@@ -214,7 +237,8 @@ async def test_wherever_a_lease_is_lost_the_records_are_given_back_and_can_retur
             assert conserved(tally), point
             assert len(await account.results()) == len(await account.history()) == 2 * number, point
         assert tally.read == 4 * len(POINTS)
-        assert worker.evaluator._unstored == {}
+        assert not worker.evaluator._unstored
+        assert not worker.evaluator._untold
 
 
 # -- records that nothing can be done with ----------------------------------------------------------------
