@@ -65,7 +65,7 @@ class PolicySource(Protocol):
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since all of it was last read whole; None when that has not happened yet."""
+        """Seconds since the last whole reading of it began; None when there has been none yet."""
         ...
 
     @property
@@ -275,6 +275,8 @@ class ParameterPolicySource:
 
     async def refresh(self) -> bool:
         """Read everything now; tells whether that worked. The copy is replaced whole or not at all."""
+        # What is written while we read may be missing from what we get.
+        begun_ns = self._clock.monotonic_ns()
         try:
             async with asyncio.timeout(LOAD_WITHIN_S):
                 parameters = await self._read_all()
@@ -284,7 +286,7 @@ class ParameterPolicySource:
             return False
         known = self._copy
         self._copy = _Copy.of(parameters, known)
-        self._loaded_ns = self._clock.monotonic_ns()
+        self._loaded_ns = begun_ns
         self.counts.loads += 1
         for tenant, problem in self._copy.broken.items():
             if known.broken.get(tenant) != problem:
