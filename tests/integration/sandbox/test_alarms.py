@@ -1,6 +1,5 @@
 """Alarms ring on their own datapoints, and who is on call hears of it as from CloudWatch."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from harness.alarm_receiver import AlarmReceiver, serve_receiver
+from harness.platform import eventually
 from sandbox.alarms.evaluator import AlarmEvaluator, Round, evaluate_once, serve_alarms
 from sandbox.emulator import Emulator, sandbox_session
 
@@ -56,8 +56,16 @@ class Account:
 
     async def look(self, ahead_s: float = 70) -> Round:
         """Evaluate as it is a minute later: what was put just now is then a period that is over."""
-        now = datetime.now(UTC) + timedelta(seconds=ahead_s)
+        return await self.look_at(datetime.now(UTC) + timedelta(seconds=ahead_s))
+
+    async def look_at(self, now: datetime) -> Round:
+        """Evaluate as at a moment."""
         return await evaluate_once(self.session, endpoint_url=self.aws.url, now=now)
+
+    async def changed_at(self, name: str) -> datetime:
+        """When an alarm changed its state."""
+        at: datetime = (await self.described(name))["StateTransitionedTimestamp"]
+        return at
 
     async def described(self, name: str) -> dict[str, Any]:
         told = await self.cloudwatch.describe_alarms(
@@ -265,6 +273,7 @@ async def test_a_state_set_by_hand_is_told_at_once_and_lasts_until_the_next_eval
     evaluator = AlarmEvaluator(account.cloudwatch)
     now = datetime.now(UTC) + timedelta(seconds=70)
     await evaluator.look(now)
+    await account.receiver.wait_for(topic)
     await account.cloudwatch.set_alarm_state(AlarmName="by-hand", StateValue="ALARM", StateReason="a drill")
     _, alarm = await account.receiver.wait_for(topic, 2)
     assert (alarm["NewStateValue"], alarm["NewStateReason"]) == ("ALARM", "a drill")
@@ -349,11 +358,11 @@ async def test_a_suppressed_action_is_sent_once_nothing_suppresses_it(account: A
         AlarmName="maintenance", StateValue="OK", StateReason="maintenance is over"
     )
     await account.alarm("maintenance", "maintenance", TreatMissingData="notBreaching")
-    evaluator = AlarmEvaluator(account.cloudwatch)
-    assert (await evaluator.look(datetime.now(UTC))).released == frozenset()
+    evaluator, over = AlarmEvaluator(account.cloudwatch), await account.changed_at("maintenance")
+    assert (await evaluator.look(over + timedelta(seconds=29))).released == frozenset()
     assert (await account.described("incident"))["ActionsSuppressedBy"] == "ExtensionPeriod"
     assert account.receiver.messages(topic) == []
-    found = await evaluator.look(datetime.now(UTC) + timedelta(seconds=31))
+    found = await evaluator.look(over + timedelta(seconds=31))
     assert found.released == frozenset({"incident"})
     (message,) = await account.receiver.wait_for(topic)
     assert (message["NewStateValue"], message["AlarmName"]) == ("ALARM", "incident")
@@ -393,9 +402,10 @@ async def test_a_composite_waits_for_its_suppressor(account: Account) -> None:
     )
     await account.look(ahead_s=0)
     assert (await account.described("waiting"))["ActionsSuppressedBy"] == "WaitPeriod"
-    assert "waiting" not in (await account.look(ahead_s=50)).released
+    rang = await account.changed_at("waiting")
+    assert "waiting" not in (await account.look_at(rang + timedelta(seconds=59))).released
     assert account.receiver.messages(topic) == []
-    assert "waiting" in (await account.look(ahead_s=61)).released
+    assert "waiting" in (await account.look_at(rang + timedelta(seconds=61))).released
     (message,) = await account.receiver.wait_for(topic)
     assert message["NewStateValue"] == "ALARM"
 
@@ -460,7 +470,10 @@ async def test_all_pages_of_alarms_are_evaluated(account: Account) -> None:
     assert {f"page-{at:03}" for at in range(120)} <= (await account.look()).ringing
 
 
-async def test_an_account_that_is_away_is_asked_again_and_comes_back_as_it_was(tmp_path: Path) -> None:
+async def test_an_account_that_is_away_is_asked_again_and_comes_back_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.emulator.STOP_WITHIN_S", 60.0)  # who ends by force keeps nothing
     session = sandbox_session()
     async with (
         Emulator(tmp_path, persist=True) as aws,
@@ -474,9 +487,7 @@ async def test_an_account_that_is_away_is_asked_again_and_comes_back_as_it_was(t
             await account.datum("kept", 5, Timestamp=datetime.now(UTC) + timedelta(minutes=minutes))
         await aws.stop()
         async with serve_alarms(session, endpoint_url=aws.url, every_s=0.05) as evaluator:
-            async with asyncio.timeout(30):
-                while evaluator.failed_looks == 0:  # noqa: ASYNC110  # nobody tells of it
-                    await asyncio.sleep(0.05)
+            await eventually(lambda: evaluator.failed_looks or None)
             await aws.start()
             (message,) = await receiver.wait_for(topic)
         assert (message["AlarmName"], message["NewStateValue"]) == ("kept", "ALARM")

@@ -29,9 +29,9 @@ async def test_a_crash_loop_is_told_plainly_and_once(tmp_path: Path, monkeypatch
     log = tmp_path / EVALUATION.log_name
     environment = {**os.environ, "EVAL_JUGDE": "misspelt"}
     async with Background(tmp_path, environment, heard, children, [EVALUATION]):
-        await eventually(lambda: len(heard.notes) == LOOP or None)
+        await eventually(lambda: len(heard.notes) == LOOP or None, within_s=120)
         # It is tried on, and nothing more is told.
-        await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None)
+        await eventually(lambda: log.read_text().count("EVAL_JUGDE") > LOOP or None, within_s=120)
     assert children == []
     first, *_, last = heard.notes
     assert len(heard.notes) == LOOP

@@ -14,6 +14,7 @@ from botocore.eventstream import ChecksumMismatch
 from botocore.exceptions import ClientError, ConnectionClosedError, EventStreamError
 from urllib3.exceptions import ProtocolError
 
+from harness.platform import eventually
 from sandbox.engines.engine import CacheDetail
 from sandbox.engines.scripted import Script, ScriptedToolCall, ScriptedUsage
 from sandbox.faults import (
@@ -350,9 +351,7 @@ async def test_the_whole_generation_is_billed_when_the_client_leaves(runtime: Sa
             assert await response.content.read(50)
             assert (runtime.calls_in_flight, runtime.open_connections) == (1, 1)
             response.close()
-        async with asyncio.timeout(5):
-            while runtime.calls_in_flight or runtime.open_connections:  # noqa: ASYNC110 - sockets close silently
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not (runtime.calls_in_flight or runtime.open_connections) or None)
     call = runtime.calls[-1]
     assert call.ended == "client_closed"
     assert call.events_sent < 100

@@ -12,13 +12,13 @@ async def test_the_process_announces_itself_answers_and_ends_cleanly(make_client
     )
     try:
         assert process.stdout is not None
-        url = (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         bedrock = make_client("bedrock-runtime", url)
         messages = [{"role": "user", "content": [{"text": "hi"}]}]
         answer = await asyncio.to_thread(bedrock.converse, modelId="scripted", messages=messages)
         assert answer["usage"]["outputTokens"] == 20
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from llmplatform.aws.access import AccessStore
 from llmplatform.clock import SystemClock
 from llmplatform.tenants import Tenants
@@ -9,7 +11,10 @@ from sandbox.emulator import Emulator, sandbox_session
 from sandbox.seed import SEEDED, seed, seed_roles
 
 
-async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(tmp_path: Path) -> None:
+async def test_tenants_and_keys_outlive_a_restart_and_a_deleted_key_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.emulator.STOP_WITHIN_S", 60.0)  # who ends by force keeps nothing
     session, clock = sandbox_session(), SystemClock()
     aws = Emulator(tmp_path, persist=True)
     (alias,) = (policy.kms_key for policy in SEEDED if policy.kms_key is not None)
