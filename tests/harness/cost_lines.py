@@ -121,7 +121,7 @@ async def cost_table(url: str) -> AsyncIterator[CostTable]:
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=16,
-        timeout_s=30.0,
+        timeout_s=60.0,
     ) as http:
         dynamodb = DynamoDb(http)
         yield CostTable(CostStore(dynamodb), CostReader(dynamodb, first_pause_s=0.01))

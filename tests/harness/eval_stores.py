@@ -13,7 +13,7 @@ from sandbox.emulator import CREDENTIALS, REGION
 
 @asynccontextmanager
 async def results_at(
-    url: str, table: str = EVAL_RESULTS.name, *, timeout_s: float = 2.0
+    url: str, table: str = EVAL_RESULTS.name, *, timeout_s: float = 60.0
 ) -> AsyncIterator[Results]:
     """The store of results at an address."""
     http = SignedHttp(

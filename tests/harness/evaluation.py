@@ -27,6 +27,7 @@ from evalworker.settings import EnvironmentSettings, EvalSettings
 from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
 from harness.cuttable import Cuttable
+from harness.platform import eventually
 from llmplatform import ids, samples
 from llmplatform.aws.envelope import ContentKeys, DataKeyLimits
 from llmplatform.aws.tables import EVAL_HISTORY, EVAL_RESULTS, REQUEST_LEDGER
@@ -57,6 +58,16 @@ retrieved_on = 2026-01-01
 SERVICES = ("bedrock-runtime", "dynamodb", "kms", "s3", "ssm")
 """What the worker needs; a test may cut the way to each."""
 PRICES = Path(__file__).parents[2] / "src/sandbox/prices.toml"
+_BOUNDS = (
+    "evalworker.bootstrap.DYNAMODB_TIMEOUT_S",
+    "evalworker.bootstrap.FLUSH_S",
+    "llmplatform.aws.envelope.CONNECT_TIMEOUT_S",
+    "llmplatform.aws.envelope.READ_TIMEOUT_S",
+    "llmplatform.aws.sessions.CONNECT_TIMEOUT_S",
+    "llmplatform.aws.sessions.READ_TIMEOUT_S",
+    "llmplatform.aws.signed_http.CONNECT_TIMEOUT_S",
+)
+"""How long the product waits for what answers at once here, unless the machine is busy."""
 
 
 def verdict(score: int = 4, *, reason: str = "CANARY-REASON", **scores: int) -> Script:
@@ -102,7 +113,7 @@ def record(event: SampleEvent | bytes, number: int = 1, *, arrived_ago_s: float 
 
 
 async def brought(
-    evaluator: Evaluator, records: Sequence[StreamRecord], *, pause_s: float = 0.1, within_s: float = 60.0
+    evaluator: Evaluator, records: Sequence[StreamRecord], *, pause_s: float = 0.1, within_s: float = 120.0
 ) -> None:
     """Bring records as a feed does: the unfinished ones again, until there are none. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
@@ -243,6 +254,11 @@ class Lines:
             self.taken.append(json.loads(line))
         writer.close()
 
+    async def told(self, name: str, count: int = 1) -> list[Any]:
+        """A metric's readings, once there are so many: they are on their way through a socket."""
+        await eventually(lambda: len(self.figures(name)) >= count or None)
+        return self.figures(name)
+
     def figures(self, name: str) -> list[Any]:
         """A metric's readings, in the order in which they came."""
         return [line[name] for line in self.taken if name in line]
@@ -251,6 +267,8 @@ class Lines:
 @asynccontextmanager
 async def running_account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Account]:
     """An account with tenant acme in it and a judge that says 4; the environment points at it."""
+    for bound in _BOUNDS:
+        monkeypatch.setattr(bound, 120.0)
     async with AsyncExitStack() as stack:
         aws = await stack.enter_async_context(Emulator(folder))
         runtime = await stack.enter_async_context(serve_runtime())

@@ -208,5 +208,5 @@ def aws_client(service: str, url: str) -> Any:
         region_name=REGION,
         aws_access_key_id=CREDENTIALS.access_key,
         aws_secret_access_key=CREDENTIALS.secret_key,
-        config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
+        config=Config(retries={"total_max_attempts": 1}),
     )

@@ -23,7 +23,7 @@ class KeepingSink(Generic[ItemT]):
         self.counts.delivered += 1
         self._arrived.set()
 
-    async def nth(self, number: int, *, within_s: float = 5.0) -> ItemT:
+    async def nth(self, number: int, *, within_s: float = 60.0) -> ItemT:
         """The `number`th item, from 1, waited for."""
         async with asyncio.timeout(within_s):
             while len(self.items) < number:

@@ -68,8 +68,8 @@ async def test_lag_lowers_the_gateways_rate_until_the_worker_has_caught_up(accou
             await worker.reporter.look()
         assert rates == sorted(rates), "it comes back step by step"
         await worker.delivered(within_s=60)
-    assert account.lines.figures("sampling_factor")[0] == 0.05
-    assert account.lines.figures("eval_lag_seconds")[0] == pytest.approx(LAG_S, abs=60)
+    assert (await account.lines.told("sampling_factor"))[0] == 0.05
+    assert (await account.lines.told("eval_lag_seconds"))[0] == pytest.approx(LAG_S, abs=60)
 
 
 async def test_of_two_workers_the_slower_one_has_its_way_and_a_dead_ones_brake_expires(

@@ -5,7 +5,7 @@ import json
 import random
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -17,16 +17,17 @@ from evalworker.judging.bedrock import BedrockJudge, CallPolicy
 from evalworker.judging.judge import Candidate, JudgeConfig, Malformed, Refused, Scored, Unavailable
 from evalworker.judging.rubric import load_rubric
 from harness.platform import eventually
-from llmplatform.aws.signed_http import SignedHttp
+from llmplatform.aws.signed_http import Answer, SignedHttp
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.circuit import CircuitRule
-from llmplatform.clock import SystemClock
+from llmplatform.clock import Clock, SystemClock
 from llmplatform.evaluations import JUDGE_DIMENSIONS, EvalContent
 from llmplatform.invocation import InvocationRecord, Outcome
 from llmplatform.judges import load_judge_models
 from llmplatform.ledger import decode_item, encode_item
 from llmplatform.prices import PriceTable, load_prices, parse_prices
 from llmplatform.sinks import NullSink
+from llmplatform.testing import FakeClock
 from llmplatform.usage import TokenUsage, UsageSource
 from sandbox.calls import Call
 from sandbox.engines.engine import StopReason
@@ -97,7 +98,8 @@ def asked(runtime: SandboxRuntime, ledger: KeptRecords) -> Asked:
         config: JudgeConfig = CONFIG,
         prices: PriceTable | None = None,
         url: str = runtime.url,
-        timeout_s: float = 5.0,
+        timeout_s: float = 60.0,
+        clock: Clock | None = None,
     ) -> AsyncIterator[BedrockJudge]:
         async with SignedHttp(
             service="bedrock",
@@ -114,7 +116,7 @@ def asked(runtime: SandboxRuntime, ledger: KeptRecords) -> Asked:
                 ledger=ledger,
                 prices=prices or load_prices(),
                 region="us-east-1",
-                clock=SystemClock(),
+                clock=clock or SystemClock(),
                 random=random.Random(1).random,
                 random_bytes=secrets.token_bytes,
                 policy=policy,
@@ -391,8 +393,8 @@ async def test_an_open_circuit_answers_at_once_and_a_probe_closes_it(
     runtime: SandboxRuntime, asked: Asked
 ) -> None:
     runtime.scripts[MODEL] = refusing(503, "ServiceUnavailableException")
-    rule = CircuitRule(min_calls=3, open_s=0.2)
-    async with asked(policy=replace(QUICK, circuit=rule)) as judge:
+    rule, clock = CircuitRule(min_calls=3), FakeClock()
+    async with asked(policy=replace(QUICK, circuit=rule), clock=clock) as judge:
         first = await judge.verdict(CANDIDATE)
         assert judge.circuit_open
         second = await judge.verdict(CANDIDATE)
@@ -400,7 +402,7 @@ async def test_an_open_circuit_answers_at_once_and_a_probe_closes_it(
         assert second == Unavailable("circuit_open")
         assert len(runtime.calls) == 3
         runtime.scripts[MODEL] = answering()
-        await asyncio.sleep(0.25)
+        clock.advance(s=rule.open_s)
         assert isinstance(await judge.verdict(CANDIDATE), Scored)
         assert not judge.circuit_open
 
@@ -409,11 +411,11 @@ async def test_a_probe_that_is_throttled_makes_room_for_another(
     runtime: SandboxRuntime, asked: Asked
 ) -> None:
     runtime.scripts[MODEL] = refusing(503, "ServiceUnavailableException")
-    policy = replace(QUICK, max_failures=1, circuit=CircuitRule(min_calls=1, open_s=0.05))
-    async with asked(policy=policy) as judge:
+    rule, clock = CircuitRule(min_calls=1), FakeClock()
+    async with asked(policy=replace(QUICK, max_failures=1, circuit=rule), clock=clock) as judge:
         await judge.verdict(CANDIDATE)
         runtime.scripts[MODEL] = refusing(429, "ThrottlingException", times=1)
-        await asyncio.sleep(0.1)
+        clock.advance(s=rule.open_s)
         assert (await judge.verdict(CANDIDATE)).bill.calls == 1
         assert isinstance(await judge.verdict(CANDIDATE), Scored)
 
@@ -444,21 +446,35 @@ async def test_a_pause_that_bedrock_asks_for_is_kept_or_the_candidate_given_back
 
 
 async def test_no_more_calls_are_under_way_than_allowed(runtime: SandboxRuntime, asked: Asked) -> None:
-    runtime.scripts[MODEL] = answering(header_delay_ms=20)
-    most = 0
+    under_way = most = 0
+    full = asyncio.Event()
     async with asked(policy=replace(QUICK, concurrency=3)) as judge:
-        asking = [asyncio.create_task(judge.verdict(CANDIDATE)) for _ in range(12)]
-        while not all(task.done() for task in asking):
-            most = max(most, runtime.calls_in_flight)
-            await asyncio.sleep(0.002)
-    assert all(isinstance(task.result(), Scored) for task in asking)
+        post = judge._http.post
+
+        async def counted(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+            """A call, the first ones when there are as many as may be."""
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            if under_way == 3:
+                full.set()
+            await full.wait()
+            answer = await post(path, headers, body)
+            under_way -= 1
+            return answer
+
+        judge._http.post = counted  # type: ignore[method-assign]
+        async with asyncio.timeout(60):
+            outcomes = await asyncio.gather(*(judge.verdict(CANDIDATE) for _ in range(12)))
+    assert all(isinstance(outcome, Scored) for outcome in outcomes)
     assert most == 3
+    assert len(runtime.calls) == 12
 
 
 async def test_a_worker_that_stops_writes_down_what_it_may_have_to_pay(
     runtime: SandboxRuntime, ledger: KeptRecords, asked: Asked
 ) -> None:
-    runtime.scripts[MODEL] = answering(header_delay_ms=2_000)
+    runtime.scripts[MODEL] = answering(header_delay_ms=60_000)
     async with asked() as judge:
         asking = asyncio.create_task(judge.verdict(CANDIDATE))
         await eventually(lambda: runtime.calls_in_flight or None)

@@ -46,7 +46,7 @@ async def workers(url: str, clock: FakeClock, count: int = 1) -> AsyncIterator[l
         credentials=lambda: CREDENTIALS,
         clock=clock,
         connections=4,
-        timeout_s=30.0,
+        timeout_s=60.0,
     ) as http:
         yield [Budget(DynamoDb(http), clock) for _ in range(count)]
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
+from evalworker.bootstrap import Worker
 from evalworker.feeds.figures import FeedFigures
+from evalworker.judging.judge import Candidate, Outcome
 from evalworker.loop import Evaluator
 from evalworker.records import StreamRecord
 from harness.evaluation import JUDGE, Account, record, sample, verdict
-from harness.platform import eventually
 from llmplatform.evaluations import EvalContent
 from llmplatform.samples import SampleEvent
 from llmplatform.testing import make_policy
@@ -99,15 +98,28 @@ async def test_an_opt_out_is_heeded_for_samples_on_their_way(account: Account) -
 
 
 async def test_two_workers_with_the_same_record_make_one_result_and_publish_it_once(account: Account) -> None:
-    account.judge(msgspec.structs.replace(verdict(), header_delay_ms=200))
     one = record(sample())
+    both_looked = asyncio.Barrier(2)
+
+    def together(worker: Worker) -> None:
+        """Have the worker ask the judge when neither has found a result."""
+        ask = worker.judge.verdict
+
+        async def asked(candidate: Candidate) -> Outcome:
+            await both_looked.wait()
+            return await ask(candidate)
+
+        worker.judge.verdict = asked  # type: ignore[method-assign]
+
     async with account.worker() as first, account.worker() as second:
+        together(first)
+        together(second)
         await asyncio.gather(first.evaluator.process([one]), second.evaluator.process([one]))
         tallies = [worker.evaluator.tally for worker in (first, second)]
         assert sum(tally.scored for tally in tallies) == sum(tally.known for tally in tallies) == 1
         for worker in (first, second):
             await worker.delivered(within_s=60)
-        await eventually(lambda: len(account.lines.figures("availability")) == 2 or None)
+        await account.lines.told("availability", 2)
     assert len(account.runtime.calls.of(JUDGE)) == 2, "both asked, since neither had stored"
     assert len(await account.results()) == len(await account.history()) == 1
     assert account.lines.figures("eval_score") == [[4]] * 4
@@ -130,6 +142,5 @@ async def test_a_worker_that_is_told_to_stop_leaves_no_score_unpublished(account
     async with account.worker() as worker:
         feed: Any = OneBatch(worker.evaluator, [record(sample())])
         await replace(worker, feed=feed).run(asyncio.Event())
-    await eventually(lambda: account.lines.figures("eval_score") or None)
-    assert account.lines.figures("eval_score") == [[4]] * 4
+    assert await account.lines.told("eval_score", 4) == [[4]] * 4
     assert len(await account.judge_rows()) == 1

@@ -89,6 +89,7 @@ async def test_content_is_where_the_policy_lets_it_be_and_nowhere_else(
         assert dict(tally.parked) == {"unknown_schema": 4}
         await after_everything(account, worker)
     stored = await account.everything()
+    assert len(await account.lines.told("eval_score", 12)) == 12
     told = json.dumps(account.lines.taken) + logs.getvalue()
     # What may be stored is: else nothing below would show anything.
     for seen in ("OPEN-HEAD-PROMPT", "OPEN-TAIL-ANSWER", "OPEN-TAIL-CONTEXT", "OPEN-REASON"):
@@ -100,7 +101,6 @@ async def test_content_is_where_the_policy_lets_it_be_and_nowhere_else(
         assert held_back.encode() not in b"".join(stream), held_back
     for name in ("OPEN-", "CUT-", "SILENT-", "VAULT-"):
         assert name not in told, name
-    assert len(account.lines.figures("eval_score")) == 12
     # Under the key it is all there, the judge's reasons with it.
     (result,) = [one for one in await account.results() if one.tenant_id == "vault"]
     assert isinstance(result.content, Envelope)
@@ -160,6 +160,7 @@ async def test_whatever_fails_no_log_metric_or_store_quotes_what_was_said(
         worker.evaluator._sealing.opened = stumbles  # type: ignore[assignment, method-assign]
         await worker.evaluator.process([record(sample(70), 70)])
         await worker.delivered(within_s=60)
+    await account.lines.told("availability")
     assert "CANARY" not in logs.getvalue()
     assert "CANARY" not in json.dumps(account.lines.taken)
     for line in logs.getvalue().splitlines():

@@ -64,15 +64,20 @@ async def test_a_stream_that_goes_on_flowing_is_read_up_to_now(
     async with KinesisLocal(tmp_path) as kinesis:
         await kinesis.create_stream(STREAM, 1)
 
+        flows, enough = asyncio.Event(), asyncio.Event()
+
         async def flow() -> None:
-            while True:
+            while not enough.is_set():
                 await asyncio.to_thread(kinesis.put, STREAM, [{"id": 1}, {"id": 2}, {"id": 3}], at=0.5)
+                flows.set()
 
         flowing = asyncio.create_task(flow())
-        await asyncio.sleep(1)
-        now = datetime.now(UTC)
-        async with asyncio.timeout(30):
-            _, looked_at = await read(kinesis, Scope(now - timedelta(hours=1), now))
-        assert looked_at
-        flowing.cancel()
-        await asyncio.gather(flowing, return_exceptions=True)
+        try:
+            async with asyncio.timeout(120):
+                await flows.wait()
+                now = datetime.now(UTC)
+                _, looked_at = await read(kinesis, Scope(now - timedelta(hours=1), now))
+            assert looked_at
+        finally:
+            enough.set()
+            await flowing

@@ -3,6 +3,7 @@
 import pytest
 
 from harness.evaluation import Account, brought, record, sample
+from harness.platform import eventually
 from llmplatform.testing import make_record
 
 
@@ -25,10 +26,17 @@ async def test_a_worker_begins_while_nothing_of_aws_answers_and_judges_when_it_d
         assert (tally.scored, dict(tally.parked)) == (1, {"undecodable": 1})
 
 
-async def test_the_last_lines_tell_which_ledger_rows_were_lost_at_the_end(account: Account) -> None:
+async def test_the_last_lines_tell_which_ledger_rows_were_lost_at_the_end(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalworker.bootstrap.FLUSH_S", 4.0)
     async with account.worker() as worker:
         ledger = next(sink for sink in worker.sinks if sink.name == "ledger")
         await account.ways["dynamodb"].cut()
         ledger.accept(make_record(origin="judge"))
-    dropped = [line["sink_dropped"] for line in account.lines.taken if line.get("sink") == "ledger"]
-    assert sum(dropped) == 1
+
+    def dropped() -> list[int]:
+        return [line["sink_dropped"] for line in account.lines.taken if line.get("sink") == "ledger"]
+
+    await eventually(lambda: dropped() or None)
+    assert sum(dropped()) == 1

@@ -81,7 +81,7 @@ def http_to(url: str) -> SignedHttp:
         credentials=lambda: CREDENTIALS,
         clock=SystemClock(),
         connections=16,
-        timeout_s=30.0,
+        timeout_s=60.0,
     )
 
 

@@ -203,7 +203,7 @@ async def test_reporting_goes_on_whatever_fails_and_ends_when_it_is_told() -> No
     assert not running.done()
     desk.lines.accept = accept  # type: ignore[method-assign]
     desk.down = frozenset()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not desk.beats or not desk.lines.items:  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.005)
     running.cancel()

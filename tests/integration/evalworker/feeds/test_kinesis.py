@@ -25,7 +25,7 @@ ONLY_SHARD: Final = "shardId-000000000000"
 SLOW_S: Final = 35
 # Longer than that too.
 OUTAGE_S: Final = 15
-WITHIN_S: Final = 75.0
+WITHIN_S: Final = 120.0
 
 
 @dataclass(slots=True)
@@ -121,7 +121,6 @@ async def _sharing(chapter: Chapter) -> None:
     before = chapter.checkpoint(of_a)
     chapter.steal(of_a)
     await chapter.until(lambda: a.figures()["lost_batches"] == 1)
-    facts["given up after the theft"] = chapter.times("given up stolen", "a")
     times = chapter.times("stolen")
     await chapter.until(lambda: chapter.times("stolen") > times)
     facts["theft moved the checkpoint"] = chapter.checkpoint(of_a) != before
@@ -135,6 +134,7 @@ async def _sharing(chapter: Chapter) -> None:
     chapter.send(*(f"merged-{n}" for n in range(10)))
     await chapter.all_seen()
     facts["ended when cancelled"] = await a.cancel(WITHIN_S)
+    facts["given up after the theft"] = chapter.times("given up stolen", "a")
     facts["shards that were read"] = {one.shard_id for one in chapter.seen()}
 
 
@@ -180,6 +180,7 @@ async def _outages(chapter: Chapter, store: Cuttable) -> None:
     await store.mend()
     await chapter.all_seen()
     await chapter.until(lambda: chapter.checkpoint(ONLY_SHARD) == last)
+    chapter.facts["starts until the store was there"] = worker.figures()["starts"]
     await store.cut()
     chapter.send(*(f"outage-{n}" for n in range(5)))
     await chapter.until(lambda: worker.figures()["failed_checkpoints"] > 0)
@@ -325,6 +326,8 @@ def test_a_batch_that_ends_within_the_grace_is_checkpointed(endings: Chapter) ->
 
 def test_a_feed_outlives_its_lease_store(outages: Chapter) -> None:
     figures = outages.facts["figures"]
-    assert figures["starts"] == 2  # kcl-rs gave up before the store was there
+    starts = outages.facts["starts until the store was there"]
+    assert starts > 1  # kcl-rs gave up
+    assert figures["starts"] == starts
     assert figures["failed_checkpoints"] > 0
     assert outages.repeated() <= {f"outage-{n}" for n in range(5)}

@@ -171,7 +171,7 @@ async def test_a_store_that_is_down_is_unavailable_and_serves_when_it_is_back() 
         for mood in ("failing", "garbage", "silent"):
             server.mood = mood
             with pytest.raises(StoreUnavailable):
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await results.put(result)
         await server.stop()
         with pytest.raises(StoreUnavailable):

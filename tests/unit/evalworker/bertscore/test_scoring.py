@@ -21,14 +21,14 @@ class Gated(BertScorer):
         self.seen.append(candidate)
         self.threads.add(threading.current_thread().name)
         self.reached.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         if candidate == reference:
             raise ValueError("told to fail")
         return BertScore(0.5, truncated=False)
 
 
 async def until_reached(scorer: Gated) -> None:
-    assert await asyncio.to_thread(scorer.reached.wait, 10)
+    assert await asyncio.to_thread(scorer.reached.wait, 60)
 
 
 async def test_the_scores_are_the_scorers_and_its_identity_too(scorer: BertScorer) -> None:

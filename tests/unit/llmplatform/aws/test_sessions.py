@@ -99,7 +99,7 @@ class Provider:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # what is watched is what callers have: a value
             await asyncio.sleep(0.001)
 

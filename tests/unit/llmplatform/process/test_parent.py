@@ -31,6 +31,6 @@ def test_a_process_ends_in_order_with_its_stdin_and_not_with_what_comes_through_
             assert process.poll() is None
             process.stdin.close()
             assert process.stdout.readline() == b"in order\n"
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
