@@ -17,11 +17,11 @@ async def test_the_overview_leads_to_the_model_and_the_day(operator: Person, wor
     page = operator.page
     await operator.look()
     await page.get_by_role("link", name="1h", exact=True).click()
+    await expect(page).to_have_url(re.compile("last=1h"))
     tenants = page.locator("table", has=page.locator("caption", has_text="Tenants"))
     spend = tenants.get_by_role("link", name="Spend today")
     await spend.click()
-    if (await spend.locator("xpath=..").get_attribute("aria-sort")) == "ascending":
-        await spend.click()
+    await expect(spend.locator("xpath=..")).to_have_attribute("aria-sort", "descending")
     await expect(tenants.locator("tbody tr").first).to_contain_text(GLOBEX)
     await expect(tenants.locator("tbody tr").first).to_contain_text("239 %")
     await operator.shot("overview")
@@ -49,8 +49,7 @@ async def test_the_overview_leads_to_the_model_and_the_day(operator: Person, wor
 
 async def test_what_has_no_price_is_said_and_is_no_zero(operator: Person) -> None:
     page = operator.page
-    await page.keyboard.press("g")
-    await page.keyboard.press("c")
+    await operator.lead_to("c")
     await expect(page.get_by_role("heading", level=1)).to_contain_text("Cost of")
     await operator.look()
     without = page.locator(".figure", has_text="Lines without a price")

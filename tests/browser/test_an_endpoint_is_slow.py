@@ -65,6 +65,7 @@ async def test_the_runbook_leads_back_to_this_endpoint(operator: Person) -> None
     page = operator.page
     await page.get_by_role("link", name="GPUs are under pressure and the endpoint is failing").first.click()
     await page.get_by_role("link", name="Runbook").click()
+    await expect(page).to_have_url(re.compile("/runbooks/"))
     await expect(page.get_by_role("heading", level=1)).to_have_text(
         "GPUs are under pressure and the endpoint is failing"
     )

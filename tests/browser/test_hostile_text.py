@@ -165,7 +165,8 @@ async def test_prompts_and_reasons_are_text_too(operator: Person, planted: Invoc
     await unhurt(operator)
     await operator.look()
     await operator.goto(f"/evaluations/{MALLORY}")
-    await page.get_by_role("button", name="Show the judge's reasons").click()
+    async with page.expect_navigation():
+        await page.get_by_role("button", name="Show the judge's reasons").click()
     await unhurt(operator)
     await operator.look()
 
@@ -174,7 +175,8 @@ async def test_what_is_searched_for_is_said_back_as_text(operator: Person) -> No
     page = operator.page
     for text in (SCRIPT, QUOTES, BACKWARDS):
         await page.get_by_role("searchbox", name="Trace id").fill(text)
-        await page.get_by_role("button", name="Find").click()
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Find").click()
         await expect(page.get_by_role("alert")).to_be_visible()
         await unhurt(operator)
     with operator.refused(404):

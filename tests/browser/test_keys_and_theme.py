@@ -17,8 +17,7 @@ async def test_keys_lead_to_every_place(operator: Person) -> None:
         ("a", "Alarms"),
         ("o", "Overview"),
     ):
-        await page.keyboard.press("g")
-        await page.keyboard.press(key)
+        await operator.lead_to(key)
         await expect(page.get_by_role("heading", level=1)).to_contain_text(title)
         await expect(page.locator(".places a[aria-current=page]")).to_have_attribute("data-key", key)
 

@@ -40,8 +40,7 @@ async def test_the_message_leads_to_the_worst_answers(somebody: Person, world: W
 
 async def test_the_moment_of_change_is_drawn_and_told(operator: Person, world: World) -> None:
     page = operator.page
-    await page.keyboard.press("g")
-    await page.keyboard.press("e")
+    await operator.lead_to("e")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Evaluations")
     await operator.look()
     rows = await cells_of(page, "Scores by tenant and model")

@@ -17,8 +17,7 @@ async def test_the_stage_is_named_on_the_way_to_the_runbook(operator: Person, wo
     await page.get_by_role("link", name="Traffic without scores").first.click()
     await expect(page.locator(".facts")).to_contain_text(f"tenant/{INITECH}")
 
-    await page.keyboard.press("g")
-    await page.keyboard.press("e")
+    await operator.lead_to("e")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Evaluations")
     (row,) = (row for row in await cells_of(page, "Scores by tenant and model") if row[0] == INITECH)
     assert any("worker" in cell for cell in row)

@@ -4,6 +4,7 @@ import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from playwright.async_api import expect
 
@@ -11,6 +12,7 @@ from harness.chromium import Person
 from harness.night.account import ENDPOINT, GLOBEX, HAIKU, INITECH
 from harness.night.requests import COMPLAINT
 from harness.night.world import SESSION_KEY, World
+from harness.platform import until
 from llmplatform import apikeys
 from llmplatform.aws.access import AccessStore
 from llmplatform.clock import SystemClock
@@ -111,9 +113,11 @@ async def test_a_revoked_key_ends_its_session(somebody: Person, world: World) ->
     async with sandbox_session().client("ssm", endpoint_url=world.aws.url) as ssm:
         roles = AccessStore(ssm, SystemClock())
         key = await roles.add_key("operator")
+        async with httpx.AsyncClient(base_url=world.console_url, timeout=60) as http:
+            await until(http.get, "/", headers={"authorization": f"Bearer {key}"})
         await somebody.goto("/")
         await somebody.sign_in(key)
         await roles.revoke_key("operator", apikeys.key_hash(key)[:12])
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "/login" not in page.url:
             await somebody.goto("/runbooks")

@@ -35,10 +35,13 @@ FLAGS: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
-WITHIN_MS: Final = 20_000
+WITHIN_MS: Final = 60_000
 _DESK: Final = {"width": 1280, "height": 860}
 _PHONE_WIDTH: Final = 360
-_FRAMES: Final = 100
+_FRAMES: Final = 1_200
+_STAYS: Final = "(each => { setInterval = (does, ms) => (ms < 60_000 ? each(does, ms) : 0); })(setInterval)"
+"""No page loads itself anew: that would come in the middle of what is looked at."""
+_CLOCK_STANDS: Final = "(now => { Date.now = () => now; })(Date.now())"
 _ALL_RULES: Final = {"resultTypes": ["violations"]}
 _OF_COLOURS: Final = {**_ALL_RULES, "runOnly": ["color-contrast", "link-in-text-block"]}
 _SCHEMES: Final[tuple[tuple[Literal["light", "dark"], dict[str, Any]], ...]] = (
@@ -88,8 +91,16 @@ class Person:
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.wait_for_url(lambda url: "/login" not in url)
 
+    async def lead_to(self, key: str) -> None:
+        """Press `g` and the key of a place, one right after the other by the page's clock."""
+        await self.page.wait_for_load_state()
+        await self.page.evaluate(_CLOCK_STANDS)
+        await self.page.keyboard.press("g")
+        await self.page.keyboard.press(key)
+
     async def look(self) -> None:
         """See that anybody can use this page: in light, in dark, on a phone, and without trouble."""
+        await self.page.wait_for_load_state()
         axe, where = Axe(), self.page.url.removeprefix(self.origin)
         for scheme, rules in _SCHEMES:
             await self.page.emulate_media(color_scheme=scheme)
@@ -157,6 +168,7 @@ async def person(
     given: dict[str, Any] = {"viewport": _DESK, "color_scheme": "light", "timezone_id": "UTC", **options}
     context = await browser.new_context(**given)
     context.set_default_timeout(WITHIN_MS)
+    await context.add_init_script(_STAYS)
     try:
         somebody = Person(await context.new_page(), origin, shots)
         yield somebody
@@ -172,6 +184,7 @@ def _told_of(violation: dict[str, Any]) -> str:
 
 async def cells_of(page: Page, caption: str) -> list[list[str]]:
     """What a table says, row by row, its foot too: texts as a person reads them, in one line each."""
+    await page.wait_for_load_state()
     table = page.locator("table", has=page.locator("caption", has_text=caption))
     rows = await table.locator("tbody tr, tfoot tr").evaluate_all(
         "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.replace(/\\s+/g, ' ').trim()))"
