@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 READY_WITHIN_S = 120
 STOPPED_WITHIN_S = 60
+ENDED_WITHIN_S = 120
 ResultT = TypeVar("ResultT")
 COMMAND = (sys.executable, "-m", "operator_cli")
 
@@ -53,7 +54,7 @@ class Platform:
             env=environment(self.state, **more),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=ENDED_WITHIN_S,
             check=False,
         )
         assert status in {None, done.returncode}, done.stdout + done.stderr
@@ -65,7 +66,7 @@ class Platform:
 
     def gateway_answers(self) -> bool:
         address = urlsplit(re.search(r"gateway +(http\S+)", self.told())[1])  # type: ignore[index]
-        with suppress(OSError), socket.create_connection((address.hostname, address.port), 1):
+        with suppress(OSError), socket.create_connection((address.hostname, address.port), 60):
             return True
         return False
 

@@ -42,7 +42,7 @@ class Process:
         """What it wrote to stderr so far."""
         return self._log_file.read_text()
 
-    async def ended(self, within_s: float = 60.0) -> Ended:
+    async def ended(self, within_s: float = 120.0) -> Ended:
         """How it ended, waited for."""
         async with asyncio.timeout(within_s):
             status = await self.process.wait()

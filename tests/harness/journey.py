@@ -194,10 +194,11 @@ async def travel(environ: Mapping[str, str], tell: Tell) -> None:
         shown = await _within(UP_WITHIN_S, "page of the console", lambda: place.table(page, "scores-1"))
         scores = {line["dimension"].replace(" ", "_"): int(line["score"]) for line in shown}
         assert scores == dict(result.scores)
-        calls = await place.table(page, "tokens-1")
+        calls = await _within(UP_WITHIN_S, "tokens of the trace", lambda: place.table(page, "tokens-1"))
         assert sum(Decimal(line["amount"]) for line in calls) == amount
         month = f"{row.completed_at:%Y-%m}"
-        owed = await place.table(f"/cost/{place.tenant}", "bill", month=month)
+        bill = f"/cost/{place.tenant}"
+        owed = await _within(UP_WITHIN_S, "bill", lambda: place.table(bill, "bill", month=month))
         assert model in {line["model_id"] for line in owed}
         step("the console shows its scores, its price, and the bill")
 

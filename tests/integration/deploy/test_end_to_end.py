@@ -111,6 +111,8 @@ async def a_world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
         async with asyncio.timeout(LEASED_WITHIN_S):
             while len(await world.results()) < CHATS * len(TENANTS):  # noqa: ASYNC110  # another process puts them
                 await asyncio.sleep(0.5)
+        requests = {result.request_id for result in await world.results()}
+        assert set(await laptop.rows_of(requests)) == requests
         ended = await ran(folder, "run", environment=world.environment)
         assert ended.status == 0, ended.told
         yield world

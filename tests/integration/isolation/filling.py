@@ -159,7 +159,7 @@ async def chat(gateway: str, of: Subject, *, trace: str) -> tuple[str, str]:
     words = _WORDS.get(of.tenant, "plain")
     body = {"model": MODEL, "messages": [{"role": "user", "content": f"Where do we keep the {words} ink?"}]}
     headers = {"authorization": f"Bearer {of.key}", "x-trace-id": trace}
-    async with httpx.AsyncClient(base_url=gateway, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=gateway, timeout=60) as http:
         answer = await http.post(ROUTE, json=body, headers=headers)
     assert answer.status_code == httpx.codes.OK, answer.text
     assert answer.headers["x-trace-id"] == trace

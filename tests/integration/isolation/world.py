@@ -120,7 +120,7 @@ async def _billing(laptop: Laptop) -> AsyncIterator[str]:
         url = await eventually(
             lambda: filling.address_in(process.told(), "billing API is ready"), within_s=_UP_WITHIN_S
         )
-        async with httpx.AsyncClient(base_url=url) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as http:
             await until(http.get, "/readyz", within_s=_UP_WITHIN_S)
         yield url
 
@@ -160,7 +160,7 @@ def _nobody(like: Subject) -> Subject:
 
 async def _look(world: World, one: Subject) -> None:
     """Have a tenant ask for its own bill and sign in, and keep what came: an attacker may get hold of it."""
-    async with httpx.AsyncClient(base_url=world.urls[BILLING], timeout=30) as billing:
+    async with httpx.AsyncClient(base_url=world.urls[BILLING], timeout=60) as billing:
         asked = {**filling.asked_days(), **dict(filling.PAGED)}
         page = await billing.get(
             f"/v1/tenants/{one.tenant}/costs", params=asked, headers={"authorization": f"Bearer {one.key}"}
@@ -168,7 +168,7 @@ async def _look(world: World, one: Subject) -> None:
         assert page.status_code == httpx.codes.OK, page.text
         one.cursor, one.etag = page.json()["next_cursor"], page.headers["etag"]
     console = world.urls[CONSOLE]
-    async with httpx.AsyncClient(base_url=console, headers={"accept": "text/html"}, timeout=30) as browser:
+    async with httpx.AsyncClient(base_url=console, headers={"accept": "text/html"}, timeout=60) as browser:
         form = await browser.get("/login")
         sent = {"csrf_token": hidden(form.text, "csrf_token"), "key": one.key, "next": "/"}
         await browser.post("/login", data=sent)

@@ -55,7 +55,7 @@ async def test_a_new_account_is_told_what_it_lacks_and_a_table_that_is_away_by_i
 
 
 async def test_what_a_run_left_behind_is_found(account: Emulator) -> None:
-    now = await well_within(HOUR, left=timedelta(seconds=30))  # what is told is about the running one
+    now = await well_within(HOUR, left=timedelta(minutes=1))  # what is told is about the running one
     running = now.replace(minute=0, second=0, microsecond=0)
     unpriced = replace(INPUT, unit_price_usd=None, price_key="vendor.new/geo")
     forgotten = running - timedelta(hours=90)

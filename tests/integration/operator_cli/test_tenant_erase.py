@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -275,16 +277,22 @@ async def test_erasing_again_goes_on_with_the_same_key_and_looks_again(
 
 
 async def test_what_is_stored_before_all_have_noticed_is_found(
-    aws: Account, capsys: pytest.CaptureFixture[str]
+    aws: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = await aws.add_tenant("late")
+    settling, noticed = threading.Event(), threading.Event()
+
+    async def settle(_: float) -> None:
+        settling.set()
+        await asyncio.to_thread(noticed.wait, 60)
+
+    monkeypatch.setattr("llmplatform.aws.erasure.asyncio", SimpleNamespace(sleep=settle))
     capsys.readouterr()
-    erasing = asyncio.create_task(erase("late", settle_s=3.0))
-    async with asyncio.timeout(20):
-        while aws.parameters("late"):  # noqa: ASYNC110  # another thread removes them
-            await asyncio.sleep(0.05)
-    await asyncio.sleep(1)
+    erasing = asyncio.create_task(erase("late"))
+    assert await asyncio.to_thread(settling.wait, 60)
+    assert aws.parameters("late") == []
     await aws.store(policy, 1)
+    noticed.set()
     await erasing
     facts = json.loads(capsys.readouterr().out)
     assert (facts["results"]["cleared"], facts["history"]["deleted"], facts["proven"]) == (1, 2, True)

@@ -28,7 +28,9 @@ from harness.command import (
     with_tokenizer_of,
 )
 
-LEASED_WITHIN_S = 90
+LEASED_WITHIN_S = 120
+PRICED_WITHIN_S = 150
+ANSWERED_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module", name="up")
@@ -60,7 +62,11 @@ def test_a_chat_leaves_a_trace_that_can_be_found_by_each_id(up: Platform) -> Non
     assert re.search(r"smollm2-135m · \d+ \+ \d+ tokens · first token .* · total ", said.stderr)
     trace_id = said.stderr.rpartition("trace ")[2].strip()
 
-    found = json.loads(up.run("trace", trace_id, "--json").stdout)
+    def traced() -> Any:
+        told = up.run("trace", trace_id, "--json", status=None)  # which waits three seconds for the row
+        return json.loads(told.stdout) if told.returncode == 0 else None
+
+    found = up.eventually(traced, within_s=60)
     (row,) = (row for row in found["rows"] if row["origin"] == "client")
     assert (row["tenant_id"], row["outcome"], row["model_id"]) == ("acme", "completed", "smollm2-135m")
     assert row["usage_source"] == "reported"
@@ -87,19 +93,27 @@ def test_a_chat_shows_up_priced_to_the_operator_and_to_its_tenant(up: Platform) 
     def rows() -> list[dict[str, Any]]:
         headers = {"authorization": f"Bearer {key}"}
         with suppress(httpx.TransportError):  # the gateway is announced first
-            answer = httpx.get(f"{billing}/v1/tenants/acme/costs", params=asked, headers=headers)
+            answer = httpx.get(
+                f"{billing}/v1/tenants/acme/costs",
+                params=asked,
+                headers=headers,
+                timeout=ANSWERED_WITHIN_S,
+            )
             return list(answer.json().get("rows", ()))
         return []
 
     def priced() -> dict[str, Any] | None:
         return next((row for row in rows() if row["price_key"] == "sandbox/scripted"), None)
 
-    row = up.eventually(priced, within_s=60)
+    row = up.eventually(priced, within_s=PRICED_WITHIN_S)
     # 1 and 5 dollars for a million tokens in and out: see sandbox/prices.toml.
     assert Decimal(row["amount_usd"]) == Decimal(row["quantity"]) * Decimal(row["unit_price_usd"]) > 0
     assert row["completeness"] == "open"
     other = httpx.get(
-        f"{billing}/v1/tenants/globex-health/costs", params=asked, headers={"authorization": f"Bearer {key}"}
+        f"{billing}/v1/tenants/globex-health/costs",
+        params=asked,
+        headers={"authorization": f"Bearer {key}"},
+        timeout=ANSWERED_WITHIN_S,
     )
     assert other.status_code == HTTPStatus.NOT_FOUND
     assert "scripted-bedrock" in up.run("cost", "acme", "--days", "2").stdout
@@ -189,7 +203,7 @@ def test_tools_are_honestly_refused_where_the_model_cannot_call_them(up: Platfor
         f"{facts['gateway_url']}/v1/chat/completions",
         json=body,
         headers={"authorization": f"Bearer {facts['tenants']['acme']}"},
-        timeout=30,
+        timeout=ANSWERED_WITHIN_S,
     )
     assert response.status_code == 400
     assert "tools" in response.json()["error"]["message"]
@@ -200,9 +214,10 @@ def scripted_to_talk_for_half_a_minute(up: Platform) -> Iterator[str]:
     """A model on SageMaker, which is cancelled and not drained: the real one may end before the signal."""
     runtime = up.env()["environment"]["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"]
     script = f"{runtime}/_sandbox/scripts/scripted-openai"
-    httpx.put(script, json={"token_count": 600, "interval_ms": 50}).raise_for_status()
+    asked = {"token_count": 600, "interval_ms": 50}
+    httpx.put(script, json=asked, timeout=ANSWERED_WITHIN_S).raise_for_status()
     yield "scripted-openai"
-    httpx.delete(script).raise_for_status()
+    httpx.delete(script, timeout=ANSWERED_WITHIN_S).raise_for_status()
 
 
 def test_ctrl_c_ends_a_chat_with_its_trace_and_the_status_of_shells(up: Platform, long_answer: str) -> None:
@@ -216,10 +231,12 @@ def test_ctrl_c_ends_a_chat_with_its_trace_and_the_status_of_shells(up: Platform
         assert chat.stderr is not None
         chat.stdout.read(1)
         chat.send_signal(signal.SIGINT)
-        assert chat.wait(10) == 130
+        assert chat.wait(60) == 130
         told = chat.stderr.read().decode()
     trace_id = told.rpartition("stopped · trace ")[2].strip()
-    assert "client_cancelled" in up.run("trace", trace_id).stdout
+    up.eventually(
+        lambda: "client_cancelled" in up.run("trace", trace_id, status=None).stdout or None, within_s=60
+    )
 
 
 def test_stale_exports_are_suspected_where_nothing_listens(up: Platform) -> None:
@@ -252,6 +269,11 @@ def test_a_second_up_on_the_same_state_is_refused_and_harms_nothing(up: Platform
     up.run("chat", "Hi", "-m", "scripted-bedrock")
 
 
+def _all_of(up: Platform, everything: set[str]) -> dict[str, int] | None:
+    children = up.children()
+    return children if set(children) == everything else None
+
+
 def test_two_checkouts_do_not_disturb_each_other_and_nothing_outlives_an_up_that_was_killed_but_its_keys(
     up: Platform, tmp_path: Path
 ) -> None:
@@ -260,8 +282,7 @@ def test_two_checkouts_do_not_disturb_each_other_and_nothing_outlives_an_up_that
         first = killed.env()
         assert first["gateway_url"] != up.env()["gateway_url"]
         assert first["tenants"] != up.env()["tenants"]
-        children = killed.children()
-        assert set(children) == {
+        everything = {
             "sandbox",
             "gateway",
             "evalworker run",
@@ -271,6 +292,8 @@ def test_two_checkouts_do_not_disturb_each_other_and_nothing_outlives_an_up_that
             "watch",
             "watch apply 60",
         }
+        # The gateway is announced before the others are started.
+        children = killed.eventually(lambda: _all_of(killed, everything), within_s=60)
         assert killed.gateway_answers()
         killed.process.kill()
         killed.process.wait()

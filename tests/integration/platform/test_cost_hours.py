@@ -123,7 +123,7 @@ class Past:
         """What the cost job's runs of the last minutes said: how far ledger and metrics are apart."""
         now = datetime.now(UTC)
         async with (
-            asyncio.timeout(10),
+            asyncio.timeout(60),
             sandbox_session().client("cloudwatch", endpoint_url=self.url) as cloudwatch,
         ):
             while True:

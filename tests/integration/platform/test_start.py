@@ -26,7 +26,7 @@ async def ends(folder: Path, **environment: str) -> tuple[int, list[str]]:
         log_file=folder / "gateway.log",
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             status = await child.ended
     finally:
         child.kill()

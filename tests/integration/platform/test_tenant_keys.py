@@ -32,7 +32,7 @@ async def ask(gateway: GatewayProcess, times: int) -> None:
 
 async def samples(laptop: Laptop, number: int) -> list[SampleEvent]:
     """The stream's events, waited for."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(data := await laptop.samples()) < number:  # noqa: ASYNC110  # another process puts them
             await asyncio.sleep(0.2)
     assert CANARY not in b"".join(data).decode()
