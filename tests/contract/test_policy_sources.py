@@ -35,6 +35,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACME, GLOBEX = TenantId("acme"), TenantId("globex-health")
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a key that is not known waits for a reading as long as a busy machine takes."""
+    monkeypatch.setattr("llmplatform.aws.parameters.READ_WITHIN_S", 60.0)
+
+
 def key(tenant: TenantId, seed: int) -> str:
     return apikeys.mint(tenant, bytes([seed]) * 32)
 

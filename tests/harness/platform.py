@@ -167,7 +167,7 @@ class Laptop:
             region_name=REGION,
             aws_access_key_id=CREDENTIALS.access_key,
             aws_secret_access_key=CREDENTIALS.secret_key,
-            config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=10),
+            config=Config(retries={"total_max_attempts": 1}),
         )
 
     def _scan(self) -> dict[str, LedgerRow]:
