@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import infra  # noqa: F401 -- names the Node that the library runs in, and so comes first
@@ -16,18 +15,6 @@ from infra.app import Platform
 from infra.settings import Deployment, named_deployment
 
 DeploymentName = Literal["dev", "prod"]
-HERE = Path(__file__).parent
-SYNTHESIS_S = 600
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give time to whichever test is the first to ask for templates.
-
-    One that is cut off amid a call leaves its answer to the next call of the library.
-    """
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(SYNTHESIS_S))
 
 
 @cache

@@ -333,7 +333,6 @@ ORDERS = [
 """Every order of two runs' five steps in which A begins; the others are the same with the names changed."""
 
 
-@pytest.mark.timeout(480)  # thousands of calls
 @pytest.mark.parametrize("rerun", [False, True], ids=["first", "rerun"])
 async def test_two_runs_in_any_order_end_with_the_later_claim(table: Table, rerun: bool) -> None:  # noqa: FBT001
     assert len(ORDERS) == 126

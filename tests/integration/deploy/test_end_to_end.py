@@ -32,7 +32,7 @@ from operator_cli.tenant_erase import run_erase
 from sandbox.emulator import REGION
 from sandbox.engines.scripted import Script, ScriptedUsage
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MODEL = "scripted-bedrock"
 ANSWER = "CANARY-ANSWER it scatters the light."

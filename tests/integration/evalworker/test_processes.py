@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from evalworker.stores.history_reader import read_events
 from evalworker.stores.objects import Objects
@@ -91,7 +90,6 @@ async def all_scored(laptop: Laptop, chats: int) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(600)  # three leases are waited for
 async def test_a_killed_worker_and_the_loss_of_all_aws_cost_no_tenant_an_answer_and_no_sample_its_score(
     tmp_path: Path,
 ) -> None:

@@ -35,7 +35,7 @@ from llmplatform.usage import TokenUsage, UsageSource
 from sandbox.emulator import sandbox_session
 from sandbox.hardware import Hardware
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(420)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OTHER = "globex"
 ONE, TWO = "one", "two"

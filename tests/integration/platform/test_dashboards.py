@@ -65,7 +65,7 @@ from watch.limits import Limits
 from watch.tables.native import DEAD_LETTERS, STREAM_PUSHED_AGE
 from watch.tables.targets import World
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTE = "/v1/chat/completions"
 SENT_WITHIN_S = 60  # the runtimes tell requests in flight every ten

@@ -20,8 +20,6 @@ from llmplatform.aws.tables import EVAL_RESULTS
 from operator_cli.drill.hands import JUDGE_MODEL, judge_script
 from sandbox.emulator import CREDENTIALS, REGION
 
-pytestmark = pytest.mark.timeout(400)
-
 
 @dataclass(frozen=True, slots=True)
 class Substrate:
