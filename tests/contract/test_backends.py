@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +29,7 @@ from gateway.chat import (
 )
 from gateway.dialects.dialect import CallIdentity
 from gateway.dialects.registry import DIALECTS
+from harness.platform import eventually
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.catalogue import ModelEntry
 from llmplatform.clock import SystemClock
@@ -167,12 +168,6 @@ def failure_of(events: list[ChatEvent]) -> BackendFault:
     (failed,) = [event for event in events if isinstance(event, StreamFailed)]
     assert events[-1] is failed
     return failed.fault
-
-
-async def comes_about(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not holds():  # noqa: ASYNC110  # the runtime tells nobody
-            await asyncio.sleep(0.01)
 
 
 def scripted(runtime: SandboxRuntime, wire: Wire, *faults: AnyFault, **fields: Any) -> None:
@@ -430,7 +425,7 @@ async def test_a_stream_that_breaks_ends_in_a_failure_and_keeps_what_came(
         assert text_of(events)
     assert (TEXT * 5).startswith(text_of(events))
     # Where the body itself ended well, its connection may serve again.
-    await comes_about(lambda: runtime.open_connections <= (not isinstance(fault, Cut)))
+    await eventually(lambda: runtime.open_connections <= (not isinstance(fault, Cut)) or None)
 
 
 # -- timeouts ---------------------------------------------------------------------------------------------
@@ -465,7 +460,7 @@ async def test_each_timeout_fires_by_itself(
     scripted(runtime, carrier, **script)
     model = carrier.model(timeouts=limits(**{f"{phase}_s": 0.4}))
     assert await timed_out(backend(session, carrier, runtime.url), model) == phase
-    await comes_about(lambda: runtime.calls[-1].ended == "client_closed")
+    await eventually(lambda: runtime.calls[-1].ended == "client_closed" or None)
 
 
 async def test_a_connection_that_is_not_made_in_time(carrier: Wire, session: aiohttp.ClientSession) -> None:
@@ -505,7 +500,9 @@ async def test_leaving_after_the_first_token_closes_the_connection(
     call = BackendCall(asking(), wire.model(), IDENTITY)
     async with backend(session, wire, runtime.url).open(call) as reply:
         assert await reply.read()
-    await comes_about(lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
+    await eventually(
+        lambda: (last_call(runtime).ended == "client_closed" and runtime.open_connections == 0) or None
+    )
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -520,12 +517,14 @@ async def test_a_cancellation_before_the_first_token_closes_the_connection(
     scripted(runtime, carrier, **script)
     opened = backend(session, carrier, runtime.url)
     task = asyncio.create_task(answer(opened, carrier.model(), asking(stream=stream)))
-    await comes_about(lambda: runtime.calls_in_flight == 1)
+    await eventually(lambda: runtime.calls_in_flight == 1 or None)
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await comes_about(lambda: last_call(runtime).ended == "client_closed" and runtime.open_connections == 0)
+    await eventually(
+        lambda: (last_call(runtime).ended == "client_closed" and runtime.open_connections == 0) or None
+    )
 
 
 async def test_mid_stream_throttles_leak_no_connection(carrier: Wire, runtime: SandboxRuntime) -> None:
@@ -538,7 +537,7 @@ async def test_mid_stream_throttles_leak_no_connection(carrier: Wire, runtime: S
                 replies = await asyncio.gather(*(answer(opened, model) for _ in range(20)))
             assert all(failure_of(events) for events in replies)
             assert runtime.open_connections <= 10
-    await comes_about(lambda: runtime.open_connections == 0)
+    await eventually(lambda: runtime.open_connections == 0 or None)
 
 
 async def test_the_pool_serves_after_a_storm_of_cancellations(carrier: Wire, runtime: SandboxRuntime) -> None:
@@ -557,4 +556,4 @@ async def test_the_pool_serves_after_a_storm_of_cancellations(carrier: Wire, run
         async with asyncio.timeout(60):
             replies = await asyncio.gather(*(answer(opened, model) for _ in range(8)))
     assert all(text_of(events) for events in replies)
-    await comes_about(lambda: runtime.open_connections == 0)
+    await eventually(lambda: runtime.open_connections == 0 or None)

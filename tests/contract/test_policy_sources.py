@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from aiobotocore.config import AioConfig
 
+from harness.platform import eventually
 from llmplatform import apikeys
 from llmplatform.apikeys import KeyRecord
 from llmplatform.aws.parameters import (
@@ -377,10 +378,10 @@ async def test_refreshing_goes_on_by_itself(aws: Emulator) -> None:
         source = ParameterPolicySource(lambda: client_of(aws.url), clock, prefix=prefix, refresh_s=0.05)
         async with source:
             minted = await tenants.create(TenantPolicy(tenant_id=ACME))
-            await _until(lambda: source.resolve(minted) is not None)
+            await eventually(lambda: source.resolve(minted) is not None or None)
             (record,) = (await tenants.get(ACME)).keys
             await tenants.revoke_key(ACME, record.id)
-            await _until(lambda: source.resolve(minted) is None)
+            await eventually(lambda: source.resolve(minted) is None or None)
 
 
 async def test_rotation_lets_clients_change_over(stored: StoreWorld) -> None:
@@ -422,9 +423,3 @@ async def test_a_tenant_cannot_have_more_keys_than_fit(stored: StoreWorld) -> No
         await tenants.add_key(ACME)
     with pytest.raises(TenantFault, match="the most there can be"):
         await tenants.add_key(ACME)
-
-
-async def _until(holds: Callable[[], bool], within_s: float = 60) -> None:
-    async with asyncio.timeout(within_s):
-        while not holds():  # noqa: ASYNC110  # nothing signals that a copy was replaced
-            await asyncio.sleep(0.02)

@@ -29,6 +29,7 @@ from gateway.sinks.content_log import ContentLogSink, content_event
 from gateway.sinks.kinesis import KinesisSink, StreamRecord
 from gateway.sinks.spans import SpanSink
 from gateway.sinks.xray_daemon import XrayDaemonSink
+from harness.platform import eventually
 from llmplatform.aws.ledger_sink import LedgerSink
 from llmplatform.aws.sigv4 import Credentials
 from llmplatform.clock import SystemClock
@@ -194,19 +195,13 @@ def pairs(*kinds: str, limits: Limits = LIMITS) -> pytest.MarkDecorator:
 EVERY, NOTICING, WHERE_ALL_IS_WELL = pairs(*PAIRS), pairs(*NOTICE), pairs(*PAIRS, limits=PATIENT)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 60) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  # what is waited for happens in a thread or a socket
-            await asyncio.sleep(0.005)
-
-
 @WHERE_ALL_IS_WELL
 async def test_delivers_each_item_once_when_all_is_well(pair: Pair) -> None:
     await pair.sink.start()
     for number in range(150):
         pair.sink.accept(pair.item(number))
     await pair.sink.flush(60)
-    await until(lambda: len(pair.receiver.received) >= 150)
+    await eventually(lambda: len(pair.receiver.received) >= 150 or None)
     assert sorted(pair.receiver.received) == list(range(150))
     assert (pair.sink.counts.accepted, pair.sink.counts.delivered) == (150, 150)
 
@@ -228,7 +223,7 @@ async def test_an_item_that_makes_no_sense_is_a_drop_and_costs_the_others_nothin
     pair.sink.accept(object())
     pair.sink.accept(pair.item(2))
     await pair.sink.flush(60)
-    await until(lambda: len(pair.receiver.received) >= 2)
+    await eventually(lambda: len(pair.receiver.received) >= 2 or None)
     assert sorted(pair.receiver.received) == [1, 2]
     assert (pair.sink.counts.delivered, pair.sink.counts.dropped) == (2, 1)
 
@@ -269,21 +264,21 @@ async def test_what_waited_is_delivered_when_the_receiver_comes_back(pair: Pair)
     await asyncio.sleep(0.1)
     assert pair.sink.counts.delivered == 0
     await pair.receiver.start()
-    await until(lambda: pair.sink.counts.delivered == 40)
-    await until(lambda: set(pair.receiver.received) == set(range(40)))
+    await eventually(lambda: pair.sink.counts.delivered == 40 or None)
+    await eventually(lambda: set(pair.receiver.received) == set(range(40)) or None)
 
 
 @EVERY
 async def test_goes_on_after_its_receiver_was_gone(pair: Pair) -> None:
     await pair.sink.start()
     pair.sink.accept(pair.item(1))
-    await until(lambda: 1 in pair.receiver.received)
+    await eventually(lambda: 1 in pair.receiver.received or None)
     await pair.receiver.stop()
     pair.sink.accept(pair.item(2))
     await asyncio.sleep(0.05)
     await pair.receiver.start()
     pair.sink.accept(pair.item(3))
-    await until(lambda: 3 in pair.receiver.received)
+    await eventually(lambda: 3 in pair.receiver.received or None)
     await pair.sink.flush(60)
     assert pair.adds_up
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aws_cdk import App
 from aws_cdk.assertions import Template
 
-from harness.kinesis import aws_client
+from harness.platform import aws_client
 from infra.settings import named_deployment
 from infra.stacks.data import DataStack
 from sandbox.emulator import ACCOUNT_ID

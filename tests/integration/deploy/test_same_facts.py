@@ -9,7 +9,7 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from harness.deployed import LACKING, create_stack, data_template, deploy_data
-from harness.kinesis import aws_client
+from harness.platform import aws_client
 from llmplatform.aws.tables import BUCKETS, DATA_KEYS
 from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, sandbox_session
 from sandbox.provision import provision

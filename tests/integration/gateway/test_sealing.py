@@ -1,6 +1,5 @@
 """Samples under tenants' own keys on their way to the stream, against a KMS that speaks the real protocol."""
 
-import asyncio
 import base64
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ from contract.receivers import HttpReceiver, json_answer
 from corpus.invocations import content, policy, record
 from gateway.sinks.kinesis import StreamRecord
 from gateway.sinks.sealing import SEALING_LIMITS, SealingSink
+from harness.platform import eventually
 from harness.sinks import KeepingSink
 from llmplatform.aws.envelope import ContentKeys, DataKeyLimits
 from llmplatform.samples import (
@@ -149,9 +149,7 @@ async def test_samples_wait_for_a_kms_that_fails_and_go_out_when_it_is_back(
     await sink.start()
     for number in range(5):
         sink.accept(sample(number, arn))
-    async with asyncio.timeout(60):
-        while len(asked) < 3:  # noqa: ASYNC110  # what is waited for happens in a thread
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(asked) >= 3 or None)
     assert (sink.counts.pending, stream.items) == (5, [])
     await kms.stop()
     back = aws.keys()

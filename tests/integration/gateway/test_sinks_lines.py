@@ -12,6 +12,7 @@ from contract.receivers import HttpReceiver, LineReceiver, UdpReceiver, otlp
 from corpus.invocations import attempt, record
 from gateway.sinks.spans import SpanSink
 from gateway.sinks.xray_daemon import XrayDaemonSink
+from harness.platform import eventually
 from llmplatform.emf import encode_invocation
 from llmplatform.errors import ConfigFault
 from llmplatform.invocation import Outcome
@@ -70,9 +71,7 @@ async def test_lines_arrive_whole_and_in_order() -> None:
     for line in lines:
         sink.accept(line)
     await sink.flush(60)
-    async with asyncio.timeout(60):
-        while len(agent.lines) < 300:  # noqa: ASYNC110  # a socket's other end
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(agent.lines) >= 300 or None)
     assert agent.lines == [line + b"\n" for line in lines]
     await agent.stop()
 
@@ -115,9 +114,7 @@ async def test_segments_are_those_of_xray() -> None:
     failed = attempt(outcome=Outcome.BACKEND_FAILED, error_type="throttlingException", duration_ms=10.0)
     sink.accept(record(5, attempts=(failed, attempt(started_ms=20.0)), trace_kept="head"))
     await sink.flush(60)
-    async with asyncio.timeout(60):
-        while not daemon.documents:  # noqa: ASYNC110  # a socket's other end
-            await asyncio.sleep(0.01)
+    await eventually(lambda: daemon.documents or None)
     (segment,) = daemon.documents
     assert segment["trace_id"] == "1-7d5f1c0a-9b3e4d218c6f0a1b2c3d4e5f"
     assert segment["id"] == "00f067aa0ba902b7"

@@ -10,7 +10,7 @@ import pytest_asyncio
 from typer.testing import CliRunner, Result
 
 from harness.cost_job import watched_dynamodb
-from harness.kinesis import aws_client
+from harness.platform import aws_client
 from llmplatform.ids import TenantId
 from operator_cli.__main__ import app
 from operator_cli.tenant_erase import run_erase

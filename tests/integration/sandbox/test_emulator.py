@@ -3,31 +3,18 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import boto3
 import pytest
 import pytest_asyncio
-from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
+from harness.platform import aws_client
 from llmplatform.aws.tables import BUCKETS, EVAL_STREAM, LOG_GROUPS, REQUEST_LEDGER
 from sandbox import emulator
 from sandbox.emulator import ACCOUNT_ID, REGION, Emulator, EmulatorError, sandbox_session
 from sandbox.provision import provision
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-def boto3_client(service: str, aws: Emulator) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=aws.url,
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="aws")
@@ -38,7 +25,7 @@ async def provisioned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 
 async def test_ledger_is_active_with_its_keys_index_and_time_to_live(aws: Emulator) -> None:
-    dynamodb = boto3_client("dynamodb", aws)
+    dynamodb = aws_client("dynamodb", aws.url)
     table = dynamodb.describe_table(TableName=REQUEST_LEDGER.name)["Table"]
     assert table["TableStatus"] == "ACTIVE"
     assert table["KeySchema"] == [
@@ -52,7 +39,7 @@ async def test_ledger_is_active_with_its_keys_index_and_time_to_live(aws: Emulat
 
 
 async def test_a_row_is_found_by_its_trace(aws: Emulator) -> None:
-    dynamodb = boto3_client("dynamodb", aws)
+    dynamodb = aws_client("dynamodb", aws.url)
     row = {
         "tenant_hour_shard": {"S": "acme#2026-11-23T10#3"},
         "request_id": {"S": "r-1"},
@@ -71,7 +58,7 @@ async def test_a_row_is_found_by_its_trace(aws: Emulator) -> None:
 
 
 async def test_stream_keeps_a_week_encrypted_and_gives_back_what_was_put(aws: Emulator) -> None:
-    kinesis = boto3_client("kinesis", aws)
+    kinesis = aws_client("kinesis", aws.url)
     summary = kinesis.describe_stream_summary(StreamName=EVAL_STREAM.name)["StreamDescriptionSummary"]
     assert (summary["StreamStatus"], summary["RetentionPeriodHours"]) == ("ACTIVE", 168)
     assert (summary["EncryptionType"], summary["StreamModeDetails"]["StreamMode"]) == ("KMS", "ON_DEMAND")
@@ -90,14 +77,14 @@ async def test_stream_keeps_a_week_encrypted_and_gives_back_what_was_put(aws: Em
 
 
 async def test_log_groups_forget_when_they_should(aws: Emulator) -> None:
-    groups = boto3_client("logs", aws).describe_log_groups(logGroupNamePrefix="/llm-platform/")["logGroups"]
+    groups = aws_client("logs", aws.url).describe_log_groups(logGroupNamePrefix="/llm-platform/")["logGroups"]
     assert {group["logGroupName"]: group["retentionInDays"] for group in groups} == {
         group.name: group.retention_days for group in LOG_GROUPS
     }
 
 
 async def test_history_bucket_takes_objects_and_keeps_versions(aws: Emulator) -> None:
-    s3 = boto3_client("s3", aws)
+    s3 = aws_client("s3", aws.url)
     name = BUCKETS[0].name(ACCOUNT_ID, REGION)
     s3.put_object(Bucket=name, Key="date=2026-11-23/part", Body=b"rows")
     assert s3.get_object(Bucket=name, Key="date=2026-11-23/part")["Body"].read() == b"rows"
@@ -105,7 +92,7 @@ async def test_history_bucket_takes_objects_and_keeps_versions(aws: Emulator) ->
 
 
 async def test_parameters_by_path_come_in_pages_and_all_of_them(aws: Emulator) -> None:
-    ssm = boto3_client("ssm", aws)
+    ssm = aws_client("ssm", aws.url)
     names = {f"/llm-platform/tenant-{n:02}/policy" for n in range(23)}
     for name in names:
         ssm.put_parameter(Name=name, Value="{}", Type="String")
@@ -115,7 +102,7 @@ async def test_parameters_by_path_come_in_pages_and_all_of_them(aws: Emulator) -
 
 
 async def test_provisioning_again_changes_nothing_and_loses_nothing(aws: Emulator) -> None:
-    dynamodb = boto3_client("dynamodb", aws)
+    dynamodb = aws_client("dynamodb", aws.url)
     item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-2"}}
     dynamodb.put_item(TableName=REQUEST_LEDGER.name, Item=item)
     await provision(sandbox_session(), endpoint_url=aws.url)
@@ -123,7 +110,7 @@ async def test_provisioning_again_changes_nothing_and_loses_nothing(aws: Emulato
 
 
 async def test_its_own_alarm_evaluation_is_off(aws: Emulator) -> None:
-    cloudwatch = boto3_client("cloudwatch", aws)
+    cloudwatch = aws_client("cloudwatch", aws.url)
     cloudwatch.put_metric_alarm(
         AlarmName="loud",
         Namespace="Test",
@@ -142,14 +129,14 @@ async def test_its_own_alarm_evaluation_is_off(aws: Emulator) -> None:
 async def test_after_a_crash_it_is_back_at_the_same_address_and_empty(tmp_path: Path) -> None:
     async with Emulator(tmp_path) as aws:
         url = aws.url
-        boto3_client("ssm", aws).put_parameter(Name="/a", Value="1", Type="String")
+        aws_client("ssm", aws.url).put_parameter(Name="/a", Value="1", Type="String")
         await aws.kill()
         assert aws.pid is None
         with pytest.raises(EndpointConnectionError):
-            boto3_client("ssm", aws).get_parameter(Name="/a")
+            aws_client("ssm", aws.url).get_parameter(Name="/a")
         await aws.start()
         assert aws.url == url
-        assert boto3_client("ssm", aws).describe_parameters()["Parameters"] == []
+        assert aws_client("ssm", aws.url).describe_parameters()["Parameters"] == []
 
 
 async def test_with_persist_an_orderly_stop_keeps_tables_and_rows(
@@ -159,9 +146,9 @@ async def test_with_persist_an_orderly_stop_keeps_tables_and_rows(
     item = {"tenant_hour_shard": {"S": "kept#2026-11-23T10#0"}, "request_id": {"S": "r-3"}}
     async with Emulator(tmp_path, persist=True) as aws:
         await provision(sandbox_session(), endpoint_url=aws.url)
-        boto3_client("dynamodb", aws).put_item(TableName=REQUEST_LEDGER.name, Item=item)
+        aws_client("dynamodb", aws.url).put_item(TableName=REQUEST_LEDGER.name, Item=item)
     async with Emulator(tmp_path, persist=True) as aws:
-        dynamodb = boto3_client("dynamodb", aws)
+        dynamodb = aws_client("dynamodb", aws.url)
         assert dynamodb.get_item(TableName=REQUEST_LEDGER.name, Key=item)["Item"] == item
 
 

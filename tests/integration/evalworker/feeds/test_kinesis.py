@@ -16,8 +16,8 @@ import pytest
 
 from harness.cuttable import Cuttable
 from harness.fan_out import FanOut, fanned_out
-from harness.kinesis import Consumer, KinesisLocal, Seen, aws_client, seen
-from harness.platform import eventually
+from harness.kinesis import Consumer, KinesisLocal, Seen, seen
+from harness.platform import aws_client, eventually
 from sandbox.emulator import Emulator
 
 ONLY_SHARD: Final = "shardId-000000000000"
