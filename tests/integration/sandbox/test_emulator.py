@@ -1,6 +1,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -197,8 +198,10 @@ async def test_a_start_that_hangs_ends_at_its_deadline_and_leaves_nothing(
     python.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 60\n")
     python.chmod(0o755)
     monkeypatch.setenv("LLM_PLATFORM_EMULATOR", str(home))
-    # Its time is over when it runs.
-    monkeypatch.setattr(emulator, "time", SimpleNamespace(monotonic=lambda: float(pid.exists())))
+    # Its time begins at 0, even if it runs by then, and is over when it runs.
+    asked = count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(asked) > 0 and pid.exists()))
+    monkeypatch.setattr(emulator, "time", clock)
     with pytest.raises(EmulatorError, match=r"not ready within 0\.5 s"):
         await Emulator(tmp_path / "state", ready_within_s=0.5).start()
     assert not is_running(int(pid.read_text()))
